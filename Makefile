@@ -1,0 +1,181 @@
+# ntcached - see `make help`.
+#
+# Knobs: V=1 shows commands; PREFIX, DESTDIR place `install`; CC, CFLAGS, LDFLAGS as usual;
+#        BUILD=dir builds elsewhere; SANITIZE=address,undefined | thread (its own build folder each);
+#        WERROR=1 makes warnings errors (make check does); NTC_NO_INSTALL=1 forbids installing packages.
+
+VERSION := 0.1.0
+ABI := 0
+
+SANITIZE ?=
+BUILD ?= build$(if $(SANITIZE),/$(subst $(comma),-,$(SANITIZE)))
+comma := ,
+
+PREFIX ?= /usr/local
+BINDIR ?= $(PREFIX)/bin
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+MANDIR ?= $(PREFIX)/share/man
+UNITDIR ?= $(PREFIX)/lib/systemd
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
+
+V ?= 0
+Q := $(if $(filter 1,$(V)),,@)
+say = $(if $(filter 1,$(V)),,@printf '  %-7s %s\n' $(1) $(2);)
+
+PKGS_STORE := sqlite3
+PKGS_DAEMON := libevent_core libsystemd
+PKGS_CLIENT := nettle
+PKGS_KERNELS := libelf
+PKGS_CTL := jansson
+
+CFLAGS ?= -O2 -g
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes -Wmissing-prototypes \
+            -Wvla -Wformat=2 -Wwrite-strings -Wundef
+ALL_CFLAGS = -std=gnu11 -fPIC -fvisibility=hidden -pthread -D_GNU_SOURCE -DNTC_VERSION='"$(VERSION)"' \
+             -I. -Iproto -Iclient -Ikernels $(WARNINGS) $(if $(WERROR),-Werror) \
+             $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer) $(CFLAGS) $(EXTRA_CFLAGS)
+ALL_LDFLAGS = -pthread $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(LDFLAGS)
+
+lib = $(shell pkg-config --libs $(1) 2>/dev/null)
+
+# --- sources: a room is a folder, a file is found by being in it ---------------------------------
+BASE_SRC := $(wildcard base/*.c)
+PROTO_SRC := $(wildcard proto/*.c)
+STORE_SRC := $(wildcard store/*.c)
+DAEMON_SRC := $(filter-out daemon/main.c,$(wildcard daemon/*.c))
+CLIENT_SRC := $(wildcard client/*.c)
+KERNELS_SRC := $(wildcard kernels/*.c)
+CTL_SRC := $(wildcard client/ctl/*.c)
+UNIT_SRC := $(wildcard tests/unit/check_*.c)
+SYSTEM_SRC := $(wildcard tests/system/check_*.c)
+HARNESS_SRC := $(wildcard tests/support/harness*.c)
+HELPER_SRC := $(wildcard tests/system/helper_*.c)
+FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
+
+objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+PRODUCTS := $(BUILD)/bin/ntcached $(BUILD)/bin/ntcache-ctl $(BUILD)/lib/libntcache.a $(BUILD)/lib/libntcache_cuda.a \
+            $(BUILD)/lib/libntcache.so $(BUILD)/lib/libntcache_cuda.so
+UNIT_BIN := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
+SYSTEM_BIN := $(patsubst tests/system/%.c,$(BUILD)/system/%,$(SYSTEM_SRC) $(HELPER_SRC))
+REPLAY_BIN := $(patsubst tests/fuzz/%.c,$(BUILD)/replay/%,$(FUZZ_SRC))
+DEMO_BIN := $(patsubst tests/demo/%.c,$(BUILD)/demo/%,$(wildcard tests/demo/*.c))
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+## help: list the targets
+.PHONY: help
+help:
+	@echo 'ntcached $(VERSION): one daemon per machine that keeps compiled GPU kernels'
+	@echo
+	@sed -n 's/^## \([a-z-]*\): /\1 /p' $(MAKEFILE_LIST) | while read -r target text; do \
+		printf '  make %-14s %s\n' "$$target" "$$text"; done
+	@echo
+	@sed -n '/^# Knobs/,/^$$/s/^# *//p' Makefile
+
+## all: build daemon, libraries and ntcache-ctl
+.PHONY: all
+all: deps $(PRODUCTS)
+
+# --- rules -----------------------------------------------------------------------------------------
+# A change of flags rebuilds what depends on them.
+FLAGS_STAMP := $(BUILD)/flags
+ifneq ($(filter-out help clean,$(or $(MAKECMDGOALS),help)),)
+$(shell mkdir -p $(BUILD); printf '%s\n' '$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS)' | cmp -s - $(FLAGS_STAMP) || \
+	printf '%s\n' '$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS)' > $(FLAGS_STAMP))
+endif
+
+$(BUILD)/obj/%.o: %.c $(FLAGS_STAMP)
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+define archive
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(call say,AR,$@)$(AR) rcs $@ $^
+endef
+
+$(BUILD)/lib/libproto.a: $(call objects,$(BASE_SRC) $(PROTO_SRC))
+	$(archive)
+$(BUILD)/lib/libstore.a: $(call objects,$(STORE_SRC))
+	$(archive)
+$(BUILD)/lib/libdaemon.a: $(call objects,$(DAEMON_SRC))
+	$(archive)
+$(BUILD)/lib/libntcache.a: $(call objects,$(CLIENT_SRC) $(BASE_SRC) $(PROTO_SRC))
+	$(archive)
+$(BUILD)/lib/libntcache_cuda.a: $(call objects,$(KERNELS_SRC))
+	$(archive)
+
+CLIENT_LIBS = $(call lib,$(PKGS_CLIENT)) -lxxhash
+KERNELS_LIBS = $(call lib,$(PKGS_KERNELS)) -ldl
+DAEMON_LIBS = $(call lib,$(PKGS_STORE) $(PKGS_DAEMON)) -lxxhash
+STATIC_CLIENT = $(BUILD)/lib/libntcache_cuda.a $(BUILD)/lib/libntcache.a
+STATIC_DAEMON = $(BUILD)/lib/libdaemon.a $(BUILD)/lib/libstore.a $(BUILD)/lib/libproto.a
+
+$(BUILD)/lib/libntcache.so: $(call objects,$(CLIENT_SRC) $(BASE_SRC) $(PROTO_SRC)) client/ntcache.map
+	$(call say,LD,$@)$(CC) -shared -Wl,-soname,libntcache.so.$(ABI) -Wl,--version-script=client/ntcache.map \
+		$(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(CLIENT_LIBS)
+	@ln -sf libntcache.so $@.$(ABI)
+$(BUILD)/lib/libntcache_cuda.so: $(call objects,$(KERNELS_SRC)) kernels/ntcache_cuda.map $(BUILD)/lib/libntcache.so
+	$(call say,LD,$@)$(CC) -shared -Wl,-soname,libntcache_cuda.so.$(ABI) -Wl,--version-script=kernels/ntcache_cuda.map \
+		$(ALL_LDFLAGS) -o $@ $(filter %.o,$^) -L$(BUILD)/lib -lntcache $(KERNELS_LIBS)
+	@ln -sf libntcache_cuda.so $@.$(ABI)
+
+$(BUILD)/bin/ntcached: $(call objects,daemon/main.c) $(STATIC_DAEMON)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(DAEMON_LIBS)
+$(BUILD)/bin/ntcache-ctl: $(call objects,$(CTL_SRC)) $(STATIC_CLIENT)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(CLIENT_LIBS) $(KERNELS_LIBS) $(call lib,$(PKGS_CTL))
+
+# Test programs may reach everything.
+TEST_LIBS = $(call lib,check $(PKGS_CTL)) $(CLIENT_LIBS) $(KERNELS_LIBS) $(DAEMON_LIBS)
+HARNESS = $(call objects,$(HARNESS_SRC))
+
+$(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(STATIC_CLIENT) $(STATIC_DAEMON)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS)
+$(BUILD)/system/%: $(BUILD)/obj/tests/system/%.o $(HARNESS) $(STATIC_CLIENT)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS)
+$(BUILD)/demo/%: $(BUILD)/obj/tests/demo/%.o $(HARNESS) $(STATIC_CLIENT)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS)
+
+# With a digest of two bits (tests/support/weak_digest.c) every few keys collide.
+WEAK = $(filter-out %/proto/key_digest.o,$(call objects,$(BASE_SRC) $(PROTO_SRC))) $(call objects,tests/support/weak_digest.c)
+$(BUILD)/system/ntcached-weak: $(call objects,daemon/main.c $(DAEMON_SRC) $(STORE_SRC)) $(WEAK)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(DAEMON_LIBS)
+$(BUILD)/system/check_collision: $(call objects,tests/system/check_collision.c $(CLIENT_SRC)) $(HARNESS) $(WEAK)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS)
+
+# The fuzz targets as plain programs that replay a corpus; `make fuzz` builds them with libFuzzer.
+$(BUILD)/replay/%: $(BUILD)/obj/tests/fuzz/%.o $(call objects,tests/fuzz/replay.c) $(BUILD)/lib/libproto.a
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lxxhash
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+
+# --- tests -----------------------------------------------------------------------------------------
+## check: build with warnings as errors; unit and system tests, corpus replay; all again under ASan+UBSan
+.PHONY: check check-run
+check: deps
+	$(Q)$(MAKE) --no-print-directory WERROR=1 BUILD=build/check check-run
+	$(Q)$(MAKE) --no-print-directory WERROR=1 SANITIZE=address,undefined BUILD=build/asan CFLAGS='-O1 -g' check-run
+
+# ONLY=name runs the test programs whose name has it.
+check-run: $(PRODUCTS) $(UNIT_BIN) $(SYSTEM_BIN) $(REPLAY_BIN) $(if $(SYSTEM_SRC),$(BUILD)/system/ntcached-weak)
+	$(Q)BUILD=$(BUILD) tests/run.sh $(ONLY)
+
+## clean: remove everything that was built
+.PHONY: clean
+clean:
+	rm -rf build
+
+.PHONY: deps
+deps:

@@ -1,0 +1,110 @@
+/* Encoders and decoders of all messages, made from the field lists; see message.h. */
+#include "proto/message.h"
+
+static void write_u32(struct ntc_writer *w, const uint32_t *v)
+{
+	ntc_write32(w, *v);
+}
+
+static void write_u64(struct ntc_writer *w, const uint64_t *v)
+{
+	ntc_write64(w, *v);
+}
+
+static void write_digest(struct ntc_writer *w, const struct ntc_digest *v)
+{
+	ntc_write_bytes(w, v->bytes, sizeof(v->bytes));
+}
+
+static void write_view(struct ntc_writer *w, const struct ntc_view *v)
+{
+	ntc_write_counted(w, *v);
+}
+
+static void read_u32(struct ntc_reader *r, uint32_t *v)
+{
+	*v = ntc_read32(r);
+}
+
+static void read_u64(struct ntc_reader *r, uint64_t *v)
+{
+	*v = ntc_read64(r);
+}
+
+static void read_digest(struct ntc_reader *r, struct ntc_digest *v)
+{
+	struct ntc_view b = ntc_read_view(r, sizeof(v->bytes));
+
+	*v = (struct ntc_digest){ { 0 } };
+	if (b.len)
+		memcpy(v->bytes, b.p, sizeof(v->bytes));
+}
+
+static void read_view(struct ntc_reader *r, struct ntc_view *v)
+{
+	*v = ntc_read_counted(r);
+}
+
+#define WRITE_FIELD(type, name) write_##type(w, &m->name);
+#define READ_FIELD(type, name) read_##type(&r, &m->name);
+
+#define DEFINE(lower, FIELDS) \
+	void ntc_msg_##lower##_write(struct ntc_writer *w, const struct ntc_msg_##lower *m) \
+	{ \
+		(void)w; \
+		(void)m; \
+		FIELDS(WRITE_FIELD) \
+	} \
+	bool ntc_msg_##lower##_read(struct ntc_view payload, struct ntc_msg_##lower *m) \
+	{ \
+		struct ntc_reader r = ntc_reader(payload.p, payload.len); \
+\
+		m->nothing[0] = 0; \
+		FIELDS(READ_FIELD) \
+		return ntc_read_done(&r); \
+	}
+
+NTC_EACH_MESSAGE(DEFINE)
+
+const char *ntc_message_name(unsigned type)
+{
+	switch (type) {
+#define X(name, number) \
+	case number: \
+		return #name;
+		NTC_MESSAGE_LIST(X)
+#undef X
+	}
+	return "UNKNOWN";
+}
+
+void ntc_row_write(struct ntc_writer *w, const struct ntc_row *row)
+{
+	write_digest(w, &row->digest);
+	ntc_write32(w, row->kind);
+	ntc_write32(w, row->uid);
+	ntc_write64(w, row->size);
+	ntc_write64(w, row->put_wall_ns);
+	ntc_write64(w, row->cost_ns);
+	ntc_write64(w, row->hits);
+	ntc_write64(w, row->used);
+	ntc_write64(w, row->parts);
+	ntc_write64(w, row->key_len);
+}
+
+struct ntc_row ntc_row_read(struct ntc_reader *r)
+{
+	struct ntc_row row = { 0 };
+
+	read_digest(r, &row.digest);
+	row.kind = ntc_read32(r);
+	row.uid = ntc_read32(r);
+	row.size = ntc_read64(r);
+	row.put_wall_ns = ntc_read64(r);
+	row.cost_ns = ntc_read64(r);
+	row.hits = ntc_read64(r);
+	row.used = ntc_read64(r);
+	row.parts = ntc_read64(r);
+	row.key_len = ntc_read64(r);
+	return row;
+}

@@ -1,0 +1,164 @@
+/*
+ * The cache directory: everything that outlives the daemon (docs/store.md).
+ *
+ *     DIR/lock                  held (flock) by the one daemon that owns DIR
+ *     DIR/index.sqlite3         WAL; a row per entry, counters, schema version
+ *     DIR/default/ab/ab12...    one file per image of the domain "default", named by its key's digest
+ *     DIR/default/tmp/          images being written; swept at start
+ *     DIR/default/quarantine/   images that failed their checksum
+ *
+ * Threads. The *owner* (the daemon's event loop) makes every call below; none of them waits for a
+ * disk. A *writer* thread alone changes the directory and the index, in order of submission, in groups
+ * with one commit each. *Loader* threads read and verify images. Their results come back as messages:
+ * ntc_store_event_fd() becomes readable and ntc_store_dispatch() runs the callbacks on the owner.
+ *
+ * The owner keeps, in memory, a table of every entry (digest, size, recency) and the images on their way
+ * to the disk: those are visible already. Every compare is of whole keys; a digest alone only finds.
+ *
+ * Errors are enum ntc_status. Views are borrowed for the call unless said otherwise.
+ */
+#ifndef NTC_STORE_STORE_H
+#define NTC_STORE_STORE_H
+
+#include <sys/types.h>
+
+#include "proto/digest.h"
+#include "proto/entry.h"
+#include "proto/message.h"
+#include "proto/status.h"
+#include "store/buffer.h"
+
+struct ntc_store;
+
+enum ntc_log_level { NTC_LOG_ERROR = 3, NTC_LOG_WARNING = 4, NTC_LOG_NOTICE = 5, NTC_LOG_INFO = 6, NTC_LOG_DEBUG = 7 };
+
+struct ntc_store_options {
+	const char *dir;                /* made (0700, or 0750 if group_readable) if it does not exist */
+	uint64_t max_bytes;             /* of images; the least recently used go when it is passed; 0 = no cap */
+	uint64_t max_queued_bytes;      /* of images not yet on disk; more are refused with BUSY */
+	uint64_t group_wait_ns;         /* how long the writer may collect a group after its first put */
+	unsigned loaders;               /* loader threads */
+	bool group_readable;            /* blob files 0640 in 0750 directories, for a machine-wide daemon */
+	/* Called from any thread; `text` is one line without a newline. May be NULL. */
+	void (*log)(void *ctx, enum ntc_log_level level, const char *text);
+	void *log_ctx;
+};
+
+/*
+ * Open or make the directory: lock it, open or make the index, recover (sweep temporary files, adopt
+ * verified images without rows, drop rows without images), fill the table, start the threads.
+ *
+ * Fails LOCKED (another daemon, named in *reason), NEWER_STORE, BAD_STORE, NO_SPACE, IO, NO_MEMORY with
+ * nothing left open. Call before any other thread exists that could fork.
+ */
+enum ntc_status ntc_store_open(const struct ntc_store_options *options, struct ntc_store **store,
+			       struct ntc_reason *reason);
+
+/*
+ * Write everything submitted, flush hits and counters, end the threads, unlock, free. Callbacks still
+ * outstanding are run (with their real outcome) before it returns. Accepts NULL. This one may wait.
+ */
+void ntc_store_close(struct ntc_store *store);
+
+/* Readable when ntc_store_dispatch() has something to do. Owned by the store. */
+int ntc_store_event_fd(const struct ntc_store *store);
+
+/* Run the callbacks of finished work on the calling (owner) thread. */
+void ntc_store_dispatch(struct ntc_store *store);
+
+/* The domain's blob directory, O_PATH, for handing to clients; images are at "ab/ab12..." below it.
+ * Owned by the store. */
+int ntc_store_blob_dir(const struct ntc_store *store);
+
+/* --- loading ------------------------------------------------------------------------------ */
+
+/* What a load found. Everything is borrowed for the callback; take a reference or dup to keep. */
+struct ntc_loaded {
+	struct ntc_buffer *image;       /* verified: body, checksum and key */
+	int fd;                         /* the blob file open for reading, or -1 (not on disk yet) */
+	struct ntc_row row;
+};
+
+/*
+ * `st` OK: *loaded is set. NOT_FOUND: nothing there, or something that had to be quarantined.
+ * COLLISION: another key holds the digest. NO_FILES, NO_MEMORY, IO: the disk could not be asked; a miss
+ * for the caller, but nothing is known to be wrong with the entry.
+ */
+typedef void ntc_load_fn(void *ctx, enum ntc_status st, const struct ntc_loaded *loaded);
+
+/*
+ * Find the entry of `key` and verify it. `fn` is called exactly once: at once (before this returns) where
+ * the table has nothing under the digest or the image is still in memory, else from dispatch. A hit is not counted: see ntc_store_hit().
+ */
+void ntc_store_load(struct ntc_store *store, struct ntc_view key, ntc_load_fn *fn, void *ctx);
+
+/* The same, by digest: whatever key holds it. */
+void ntc_store_load_digest(struct ntc_store *store, const struct ntc_digest *digest, ntc_load_fn *fn,
+			   void *ctx);
+
+/* --- putting ------------------------------------------------------------------------------ */
+
+/*
+ * OK with *result: visible from now on (NEW), or there already (KNOWN, DIFFERS). COLLISION, BUSY, IO, NO_SPACE: not
+ * taken.
+ */
+typedef void ntc_put_fn(void *ctx, enum ntc_status st, enum ntc_stored result);
+
+/* OK: the image survives a power cut. Otherwise it could not be written and is gone again. */
+typedef void ntc_durable_fn(void *ctx, enum ntc_status st);
+
+/*
+ * Put an image (parsed and verified by the caller, stamped; a reference is taken). `decided` is called
+ * exactly once, at once or from dispatch; `durable` exactly once after `decided` said NEW, never otherwise. A put
+ * of a key that is being removed is ordered behind the removal.
+ */
+void ntc_store_put(struct ntc_store *store, struct ntc_buffer *image, ntc_put_fn *decided,
+		   ntc_durable_fn *durable, void *ctx);
+
+/* --- removing ----------------------------------------------------------------------------- */
+
+/* OK with the number removed (0 or 1): gone from disk for good, and from every look-up. */
+typedef void ntc_remove_fn(void *ctx, enum ntc_status st, uint64_t removed);
+
+/* Remove the entry of `key` (another key's entry under the same digest stays), or whatever entry has the
+ * digest. `fn` is called exactly once, at once or from dispatch, behind everything submitted before. */
+void ntc_store_remove(struct ntc_store *store, struct ntc_view key, ntc_remove_fn *fn, void *ctx);
+void ntc_store_remove_digest(struct ntc_store *store, const struct ntc_digest *digest, ntc_remove_fn *fn,
+			     void *ctx);
+
+/* A client says that this entry's file looks bad: verify it, and set it aside if it is. */
+void ntc_store_suspect(struct ntc_store *store, const struct ntc_digest *digest);
+
+/* --- bookkeeping -------------------------------------------------------------------------- */
+
+/*
+ * Note `count` uses of an entry: in memory now, on disk with the next batch (about once a second).
+ * Returns what making it cost, in ns, or 0 if there is no such entry (then nothing is noted).
+ */
+uint64_t ntc_store_hit(struct ntc_store *store, const struct ntc_digest *digest, uint64_t count);
+
+/* Rows in order of digests behind `after`; borrowed for the callback. What is not on disk yet is left out. */
+typedef void ntc_list_fn(void *ctx, enum ntc_status st, const struct ntc_row *rows, size_t count, bool more);
+void ntc_store_list(struct ntc_store *store, const struct ntc_digest *after, unsigned kind, size_t limit,
+		    ntc_list_fn *fn, void *ctx);
+
+/* What the store counts since it was made (persisted) or since it was opened. */
+struct ntc_store_stats {
+	uint64_t entries, bytes;                    /* now */
+	uint64_t entries_by_kind[NTC_KIND_TUNING + 1], bytes_by_kind[NTC_KIND_TUNING + 1];
+	uint64_t queued_bytes;                      /* now, on their way to the disk */
+	uint64_t groups, puts_durable, puts_lost;   /* since opened */
+	uint64_t group_wait_max_ns;                 /* since opened: longest from put to durable */
+	uint64_t evicted, evicted_bytes, quarantined, adopted, dropped_rows, swept; /* since opened */
+};
+void ntc_store_stats(const struct ntc_store *store, struct ntc_store_stats *stats);
+
+/*
+ * The daemon's own counters, kept across restarts as one field list (proto/key.h, kind 0). The saved
+ * view is what was there at open, valid until close; empty for a new directory. Saving copies the bytes
+ * and writes them with the next group.
+ */
+struct ntc_view ntc_store_saved_counters(const struct ntc_store *store);
+void ntc_store_save_counters(struct ntc_store *store, struct ntc_view counters);
+
+#endif
