@@ -19,6 +19,8 @@ MANDIR ?= $(PREFIX)/share/man
 UNITDIR ?= $(PREFIX)/lib/systemd
 SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
 TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
+PKGCONFIGDIR ?= $(LIBDIR)/pkgconfig
+COMPLETIONSDIR ?= $(PREFIX)/share/bash-completion/completions
 
 V ?= 0
 Q := $(if $(filter 1,$(V)),,@)
@@ -76,14 +78,33 @@ help:
 	@echo
 	@sed -n '/^# Knobs/,/^$$/s/^# *//p' Makefile
 
+# What `make deps` may have just installed is seen by a make of its own: hence the sub-makes below.
+SUBMAKE := $(MAKE) --no-print-directory
+
 ## all: build daemon, libraries and ntcache-ctl
-.PHONY: all
-all: deps $(PRODUCTS)
+.PHONY: all products
+all: deps-build
+	$(Q)$(SUBMAKE) products
+products: $(PRODUCTS)
+
+## deps: install what building and testing need and this machine lacks (all, check and demo do it)
+.PHONY: deps deps-build
+deps:
+	$(Q)CC='$(CC)' CXX='$(CXX)' tests/setup.sh
+deps-build:
+	$(Q)CC='$(CC)' CXX='$(CXX)' tests/setup.sh build
+
+# The NVRTC that `make deps` fetched, where there is no CUDA toolkit.
+FETCHED_NVRTC := $(firstword $(wildcard build/deps/nvrtc/nvidia/*/lib))
+ifneq ($(FETCHED_NVRTC),)
+NTCACHE_NVRTC ?= $(abspath $(FETCHED_NVRTC))
+export NTCACHE_NVRTC
+endif
 
 # --- rules -----------------------------------------------------------------------------------------
 # A change of flags rebuilds what depends on them.
 FLAGS_STAMP := $(BUILD)/flags
-ifneq ($(filter-out help clean,$(or $(MAKECMDGOALS),help)),)
+ifneq ($(filter-out help clean deps uninstall format,$(or $(MAKECMDGOALS),help)),)
 $(shell mkdir -p $(BUILD); printf '%s\n' '$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS)' | cmp -s - $(FLAGS_STAMP) || \
 	printf '%s\n' '$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS)' > $(FLAGS_STAMP))
 endif
@@ -163,19 +184,109 @@ $(BUILD)/replay/%: $(BUILD)/obj/tests/fuzz/%.o $(call objects,tests/fuzz/replay.
 
 # --- tests -----------------------------------------------------------------------------------------
 ## check: build with warnings as errors; unit and system tests, corpus replay; all again under ASan+UBSan
-.PHONY: check check-run
+.PHONY: check asan tsan check-run
 check: deps
-	$(Q)$(MAKE) --no-print-directory WERROR=1 BUILD=build/check check-run
-	$(Q)$(MAKE) --no-print-directory WERROR=1 SANITIZE=address,undefined BUILD=build/asan CFLAGS='-O1 -g' check-run
+	$(Q)$(SUBMAKE) WERROR=1 BUILD=build/check check-run
+	$(Q)$(SUBMAKE) WERROR=1 SANITIZE=address,undefined BUILD=build/asan CFLAGS='-O1 -g' check-run
+
+## asan: the tests under ASan and UBSan alone
+asan: deps
+	$(Q)$(SUBMAKE) WERROR=1 SANITIZE=address,undefined BUILD=build/asan CFLAGS='-O1 -g' check-run
+
+## tsan: the tests under ThreadSanitizer
+tsan: deps
+	$(Q)$(SUBMAKE) WERROR=1 SANITIZE=thread BUILD=build/tsan CFLAGS='-O1 -g' check-run
 
 # ONLY=name runs the test programs whose name has it.
 check-run: $(PRODUCTS) $(UNIT_BIN) $(SYSTEM_BIN) $(REPLAY_BIN) $(if $(SYSTEM_SRC),$(BUILD)/system/ntcached-weak)
 	$(Q)BUILD=$(BUILD) tests/run.sh $(ONLY)
 
+# --- installing ------------------------------------------------------------------------------------
+SYSTEM_UNITS := $(wildcard systemd/system/*)
+USER_UNITS := $(wildcard systemd/user/*)
+SYSUSERS := $(wildcard systemd/sysusers.d/*)
+TMPFILES := $(wildcard systemd/tmpfiles.d/*)
+MAN_PAGES := $(wildcard docs/man/*.[1-8])
+COMPLETIONS := $(wildcard client/ctl/completion/*)
+HEADERS := client/ntcache.h proto/ntcache_types.h kernels/ntcache_cuda.h
+PC_FILES := client/libntcache.pc.in kernels/libntcache_cuda.pc.in
+LIBRARIES := libntcache libntcache_cuda
+
+# Every file that `install` writes, as it is named there: what `uninstall` removes.
+INSTALLED = $(addprefix $(BINDIR)/,ntcached ntcache-ctl) \
+	$(foreach l,$(LIBRARIES),$(addprefix $(LIBDIR)/$(l),.a .so .so.$(ABI) .so.$(VERSION))) \
+	$(addprefix $(INCLUDEDIR)/,$(notdir $(HEADERS))) \
+	$(addprefix $(PKGCONFIGDIR)/,$(notdir $(PC_FILES:.in=))) \
+	$(foreach m,$(MAN_PAGES),$(MANDIR)/man$(patsubst .%,%,$(suffix $(m)))/$(notdir $(m))) \
+	$(addprefix $(UNITDIR)/system/,$(notdir $(SYSTEM_UNITS))) \
+	$(addprefix $(UNITDIR)/user/,$(notdir $(USER_UNITS))) \
+	$(addprefix $(SYSUSERSDIR)/,$(notdir $(SYSUSERS))) \
+	$(addprefix $(TMPFILESDIR)/,$(notdir $(TMPFILES))) \
+	$(addprefix $(COMPLETIONSDIR)/,$(notdir $(COMPLETIONS)))
+
+INSTALL ?= install
+substitute = sed -e 's|@PREFIX@|$(PREFIX)|g; s|@BINDIR@|$(BINDIR)|g; s|@LIBDIR@|$(LIBDIR)|g' \
+	-e 's|@INCLUDEDIR@|$(INCLUDEDIR)|g; s|@VERSION@|$(VERSION)|g'
+
+# put-file <source> <destination>, with the paths above in the place of @BINDIR@ and the like
+define put-file
+	$(Q)$(INSTALL) -d '$(DESTDIR)$(dir $(2))'
+	$(Q)$(substitute) $(1) > '$(DESTDIR)$(2)' && chmod 644 '$(DESTDIR)$(2)'
+
+endef
+
+define put-library
+	$(Q)$(INSTALL) -m 644 $(BUILD)/lib/$(1).a '$(DESTDIR)$(LIBDIR)/$(1).a'
+	$(Q)$(INSTALL) -m 755 $(BUILD)/lib/$(1).so '$(DESTDIR)$(LIBDIR)/$(1).so.$(VERSION)'
+	$(Q)ln -sf $(1).so.$(VERSION) '$(DESTDIR)$(LIBDIR)/$(1).so.$(ABI)'
+	$(Q)ln -sf $(1).so.$(ABI) '$(DESTDIR)$(LIBDIR)/$(1).so'
+
+endef
+
+## install: put programs, libraries, headers, man pages and units under $(DESTDIR)$(PREFIX)
+.PHONY: install uninstall check-install
+install: all
+	$(Q)$(INSTALL) -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(LIBDIR)' '$(DESTDIR)$(INCLUDEDIR)'
+	$(Q)$(INSTALL) -m 755 $(BUILD)/bin/ntcached $(BUILD)/bin/ntcache-ctl '$(DESTDIR)$(BINDIR)'
+	$(Q)$(INSTALL) -m 644 $(HEADERS) '$(DESTDIR)$(INCLUDEDIR)'
+	$(foreach l,$(LIBRARIES),$(call put-library,$(l)))
+	$(foreach f,$(PC_FILES),$(call put-file,$(f),$(PKGCONFIGDIR)/$(notdir $(f:.in=))))
+	$(foreach f,$(MAN_PAGES),$(call put-file,$(f),$(MANDIR)/man$(patsubst .%,%,$(suffix $(f)))/$(notdir $(f))))
+	$(foreach f,$(SYSTEM_UNITS),$(call put-file,$(f),$(UNITDIR)/system/$(notdir $(f))))
+	$(foreach f,$(USER_UNITS),$(call put-file,$(f),$(UNITDIR)/user/$(notdir $(f))))
+	$(foreach f,$(SYSUSERS),$(call put-file,$(f),$(SYSUSERSDIR)/$(notdir $(f))))
+	$(foreach f,$(TMPFILES),$(call put-file,$(f),$(TMPFILESDIR)/$(notdir $(f))))
+	$(foreach f,$(COMPLETIONS),$(call put-file,$(f),$(COMPLETIONSDIR)/$(notdir $(f))))
+
+## uninstall: remove what install put there
+uninstall:
+	$(Q)rm -f $(foreach f,$(INSTALLED),'$(DESTDIR)$(f)')
+	$(Q)for d in $(sort $(foreach f,$(INSTALLED),'$(DESTDIR)$(dir $(f))')); do \
+		[ ! -d "$$d" ] || rmdir -p --ignore-fail-on-non-empty "$$d"; done
+
+## check-install: install into an empty folder, build and run programs against it, uninstall, see that nothing is left
+check-install: all
+	$(Q)MAKE='$(MAKE)' CC='$(CC)' CXX='$(CXX)' tests/install/check.sh
+
+# --- looking at the sources ------------------------------------------------------------------------
+## lint: headers alone, layers, banned functions, man pages; with clang-tidy, codespell, shellcheck where installed
+.PHONY: lint format
+lint: deps-build
+	$(Q)CC='$(CC)' CXX='$(CXX)' FLAGS='$(ALL_CFLAGS)' tests/lint.sh
+
+## format: lay out the C files that differ from HEAD (all with ALL=1) by .clang-format
+format:
+	$(Q)git ls-files -co --exclude-standard -- '*.c' '*.h' | \
+		{ [ -n '$(ALL)' ] && cat || grep -Fx "$$(git diff --name-only HEAD; git ls-files -o --exclude-standard)" || true; } | \
+		xargs -r clang-format -i
+
+## coverage: run the tests and say which share of each file's lines they reached
+.PHONY: coverage
+coverage: deps
+	$(Q)$(SUBMAKE) BUILD=build/coverage CFLAGS='-O0 -g' EXTRA_CFLAGS=--coverage LDFLAGS=--coverage check-run
+	$(Q)tests/coverage.sh build/coverage
+
 ## clean: remove everything that was built
 .PHONY: clean
 clean:
 	rm -rf build
-
-.PHONY: deps
-deps:
