@@ -48,7 +48,7 @@ PROTO_SRC := $(wildcard proto/*.c)
 STORE_SRC := $(wildcard store/*.c)
 DAEMON_SRC := $(filter-out daemon/main.c,$(wildcard daemon/*.c))
 CLIENT_SRC := $(wildcard client/*.c)
-KERNELS_SRC := $(wildcard kernels/*.c)
+KERNELS_SRC := $(filter-out kernels/catalog.c,$(wildcard kernels/*.c))
 CTL_SRC := $(wildcard client/ctl/*.c)
 UNIT_SRC := $(wildcard tests/unit/check_*.c)
 SYSTEM_SRC := $(wildcard tests/system/check_*.c)
@@ -129,11 +129,16 @@ $(BUILD)/lib/libntcache.a: $(call objects,$(CLIENT_SRC) $(BASE_SRC) $(PROTO_SRC)
 	$(archive)
 $(BUILD)/lib/libntcache_cuda.a: $(call objects,$(KERNELS_SRC))
 	$(archive)
+# The real kernels, for demo, tests and benches. Their texts are taken in by the assembler.
+$(BUILD)/lib/libcatalog.a: $(call objects,kernels/catalog.c)
+	$(archive)
+$(call objects,kernels/catalog.c): $(wildcard kernels/cu/*)
 
 CLIENT_LIBS = $(call lib,$(PKGS_CLIENT)) -lxxhash
 KERNELS_LIBS = $(call lib,$(PKGS_KERNELS)) -ldl
 DAEMON_LIBS = $(call lib,$(PKGS_STORE) $(PKGS_DAEMON)) -lxxhash
 STATIC_CLIENT = $(BUILD)/lib/libntcache_cuda.a $(BUILD)/lib/libntcache.a
+STATIC_CATALOG = $(BUILD)/lib/libcatalog.a
 STATIC_DAEMON = $(BUILD)/lib/libdaemon.a $(BUILD)/lib/libstore.a $(BUILD)/lib/libproto.a
 
 $(BUILD)/lib/libntcache.so: $(call objects,$(CLIENT_SRC) $(BASE_SRC) $(PROTO_SRC)) client/ntcache.map
@@ -156,13 +161,13 @@ $(BUILD)/bin/ntcache-ctl: $(call objects,$(CTL_SRC)) $(STATIC_CLIENT)
 TEST_LIBS = $(call lib,check $(PKGS_CTL)) $(CLIENT_LIBS) $(KERNELS_LIBS) $(DAEMON_LIBS)
 HARNESS = $(call objects,$(HARNESS_SRC))
 
-$(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(STATIC_CLIENT) $(STATIC_DAEMON)
+$(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(STATIC_CATALOG) $(STATIC_CLIENT) $(STATIC_DAEMON)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS)
-$(BUILD)/system/%: $(BUILD)/obj/tests/system/%.o $(HARNESS) $(STATIC_CLIENT)
+$(BUILD)/system/%: $(BUILD)/obj/tests/system/%.o $(HARNESS) $(STATIC_CATALOG) $(STATIC_CLIENT)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS)
-$(BUILD)/demo/%: $(BUILD)/obj/tests/demo/%.o $(HARNESS) $(STATIC_CLIENT)
+$(BUILD)/demo/%: $(BUILD)/obj/tests/demo/%.o $(HARNESS) $(STATIC_CATALOG) $(STATIC_CLIENT)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS)
 
