@@ -3,7 +3,7 @@
 # those whose name has it. Each program has a time limit; its output is shown if it fails. The last line
 # counts programs.
 set -u
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 2
 build=${BUILD:?"the build folder"}
 only=${1:-}
 passed=0 failed=0 names=

@@ -40,9 +40,9 @@ static int keepers[2] = { -1, -1 };
 int ntc_test_ms(int ms)
 {
 	const char *slow = getenv("NTC_TEST_SLOW"), *wrapper = getenv("NTC_TEST_WRAPPER");
-	int factor = slow ? atoi(slow) : wrapper && *wrapper ? 10 : 1;
+	long factor = slow ? strtol(slow, NULL, 10) : wrapper && *wrapper ? 10 : 1;
 
-	return factor > 1 ? ms * factor : ms;
+	return factor > 1 && factor <= 1000 ? ms * (int)factor : ms;
 }
 
 const char *ntc_test_dir(void)
@@ -105,7 +105,7 @@ static unsigned kill_left(void)
 	char path[64];
 
 	while (proc && (e = readdir(proc))) {
-		pid_t pid = atoi(e->d_name);
+		pid_t pid = (pid_t)strtol(e->d_name, NULL, 10);
 
 		if (pid <= 1 || pid == getpid() || pid == ntc_test_state->test)
 			continue;
@@ -228,13 +228,14 @@ static void scrub_environment(void)
 void ntc_test_setup(void)
 {
 	/* The outer one: without fork, TMPDIR is the last test's. */
-	static const char *tmp;
+	static char outer[48];
+	const char *tmp = getenv("TMPDIR");
 	int pidfd;
 
 	/* A socket's path has at most 107 bytes. */
-	if (!tmp)
-		tmp = getenv("TMPDIR") ? strdup(getenv("TMPDIR")) : "/tmp";
-	snprintf(test_dir, sizeof(test_dir), "%s/ntc-XXXXXX", *tmp == '/' && strlen(tmp) <= 40 ? tmp : "/tmp");
+	if (!*outer)
+		snprintf(outer, sizeof(outer), "%s", tmp && *tmp == '/' && strlen(tmp) <= 40 ? tmp : "/tmp");
+	snprintf(test_dir, sizeof(test_dir), "%s/ntc-XXXXXX", outer);
 	ck_assert_msg(mkdtemp(test_dir), "mkdtemp %s: %s", test_dir, strerror(errno));
 
 	ntc_test_state = ntc_test_shared(sizeof(*ntc_test_state));
