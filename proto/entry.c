@@ -370,9 +370,11 @@ void ntc_stamp_write(const struct ntc_stamp *stamp, const struct ntc_digest *bod
 enum ntc_status ntc_stamp_read(const uint8_t in[NTC_STAMP_SIZE], const struct ntc_digest *body_checksum,
 			       struct ntc_stamp *stamp)
 {
+	struct ntc_stamp s = { 0 };
+	uint8_t again[NTC_STAMP_SIZE];
 	struct ntc_digest sum;
 
-	*stamp = (struct ntc_stamp){ 0 };
+	*stamp = s;
 	if (all_zero(in, NTC_STAMP_SIZE))
 		return NTC_ST_NOT_FOUND;
 	sum = stamp_checksum(in);
@@ -381,13 +383,18 @@ enum ntc_status ntc_stamp_read(const uint8_t in[NTC_STAMP_SIZE], const struct nt
 		return NTC_ST_BAD_CHECKSUM;
 	if (memcmp(in + STAMP_AT_SEALED, body_checksum->bytes, sizeof(body_checksum->bytes)) != 0)
 		return NTC_ST_KEY_MISMATCH;
-	stamp->put_wall_ns = ntc_load64(in + STAMP_AT_PUT);
-	stamp->cost_ns = ntc_load64(in + STAMP_AT_COST);
-	stamp->uid = ntc_load32(in + STAMP_AT_UID);
-	stamp->gid = ntc_load32(in + STAMP_AT_GID);
-	stamp->pid = ntc_load32(in + STAMP_AT_PID);
-	memcpy(stamp->host, in + STAMP_AT_HOST, sizeof(stamp->host) - 1);
-	memcpy(stamp->exe, in + STAMP_AT_EXE, sizeof(stamp->exe) - 1);
+	s.put_wall_ns = ntc_load64(in + STAMP_AT_PUT);
+	s.cost_ns = ntc_load64(in + STAMP_AT_COST);
+	s.uid = ntc_load32(in + STAMP_AT_UID);
+	s.gid = ntc_load32(in + STAMP_AT_GID);
+	s.pid = ntc_load32(in + STAMP_AT_PID);
+	memcpy(s.host, in + STAMP_AT_HOST, sizeof(s.host) - 1);
+	memcpy(s.exe, in + STAMP_AT_EXE, sizeof(s.exe) - 1);
+	/* One form for one content: nothing hides in the reserved bytes or behind a text's end. */
+	ntc_stamp_write(&s, body_checksum, again);
+	if (memcmp(in, again, NTC_STAMP_SIZE) != 0)
+		return NTC_ST_BAD_IMAGE;
+	*stamp = s;
 	return NTC_ST_OK;
 }
 

@@ -11,7 +11,8 @@
  * anything else, so an offset is never trusted.
  *
  * Pure: no allocation, no I/O, no state; safe from any thread. All views are borrowed from the bytes
- * that were parsed and live as long as those.
+ * that were parsed and live as long as those. The bytes must not change while they are in use: offsets
+ * are compared once, when parsing, so memory that others can write to is copied first.
  */
 #ifndef NTC_PROTO_ENTRY_H
 #define NTC_PROTO_ENTRY_H
@@ -37,8 +38,8 @@ struct ntc_part {
 
 /* What a body is made of. Notes are a field list (proto/key.h) or empty. */
 struct ntc_body_spec {
-	struct ntc_view key;            /* a checked key */
-	struct ntc_view notes;          /* a checked field list, or empty */
+	struct ntc_view key;            /* a key of a known kind */
+	struct ntc_view notes;          /* a field list of any kind, or empty */
 	const struct ntc_part *parts;   /* sorted by name, no name twice */
 	size_t part_count;
 };
@@ -59,7 +60,8 @@ struct ntc_body {
 bool ntc_part_name_valid(struct ntc_view name);
 
 /*
- * Measure a body; 0 with *reason if it can't be one (BAD_IMAGE, BAD_KEY or TOO_LARGE in *st).
+ * Check a spec and measure its body; 0 with *reason if it can't be one (BAD_IMAGE, BAD_KEY or TOO_LARGE in
+ * *st; OK otherwise).
  */
 size_t ntc_body_size(const struct ntc_body_spec *spec, enum ntc_status *st, struct ntc_reason *reason);
 
@@ -95,8 +97,9 @@ void ntc_stamp_write(const struct ntc_stamp *stamp, const struct ntc_digest *bod
 		     uint8_t out[NTC_STAMP_SIZE]);
 
 /*
- * Read a stamp back: OK, NOT_FOUND for an empty one (all zeros: *stamp is zero then), BAD_CHECKSUM for
- * a damaged one, KEY_MISMATCH for another body's.
+ * Read a stamp back: OK; or, with *stamp zero: NOT_FOUND for an empty one (all zeros), BAD_CHECKSUM for a
+ * damaged one, KEY_MISMATCH for another body's, BAD_IMAGE for one that is not as ntc_stamp_write() writes it.
+ * The texts are not checked: they may hold any bytes but NUL.
  */
 enum ntc_status ntc_stamp_read(const uint8_t in[NTC_STAMP_SIZE], const struct ntc_digest *body_checksum,
 			       struct ntc_stamp *stamp);

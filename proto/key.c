@@ -1,11 +1,10 @@
 /* The canonical form of keys: writing, checking and walking; see key.h and docs/key.md. */
 #include "proto/key.h"
 
-#include <math.h>
-
 static const uint8_t key_magic[4] = { 'N', 'T', 'K', 1 };
 
 #define CANONICAL_NAN UINT64_C(0x7ff8000000000000)
+#define INFINITY_BITS UINT64_C(0x7ff0000000000000)
 
 static const char *const kind_names[] = {
 	[NTC_KIND_KERNEL] = "kernel", [NTC_KIND_HANDLE] = "handle",   [NTC_KIND_SOURCE] = "source",
@@ -76,12 +75,18 @@ size_t ntc_value_uint(uint64_t v, uint8_t out[9])
 	return int_trim(out, 9);
 }
 
+/* By its bits, so that no compiler flag and no arithmetic has a say. */
+static bool float_is_nan(uint64_t bits)
+{
+	return (bits & INT64_MAX) > INFINITY_BITS;
+}
+
 size_t ntc_value_float(double v, uint8_t out[8])
 {
 	uint64_t bits;
 
 	memcpy(&bits, &v, sizeof(bits));
-	ntc_store64(out, isnan(v) ? CANONICAL_NAN : bits);
+	ntc_store64(out, float_is_nan(bits) ? CANONICAL_NAN : bits);
 	return 8;
 }
 
@@ -125,7 +130,7 @@ static bool utf8_valid(struct ntc_view text)
 
 static bool float_canonical(struct ntc_view value)
 {
-	return value.len == 8 && (!isnan(ntc_value_get_float(value)) || ntc_load64(value.p) == CANONICAL_NAN);
+	return value.len == 8 && (!float_is_nan(ntc_load64(value.p)) || ntc_load64(value.p) == CANONICAL_NAN);
 }
 
 static enum ntc_status value_check(unsigned type, struct ntc_view value, int depth, struct ntc_reason *reason);
@@ -280,12 +285,13 @@ enum ntc_status ntc_key_write(struct ntc_writer *w, unsigned kind, const struct 
 
 		if (st)
 			return st;
-		/* Names are at most 255 bytes, so only the value can be large. */
-		if (fields[i].value.len > NTC_KEY_MAX || size + 6 + fields[i].name.len + fields[i].value.len > NTC_KEY_MAX)
+		/* The name is at most 255 bytes now, so only the value can be large. */
+		if (fields[i].value.len > NTC_KEY_MAX ||
+		    size + NTC_KEY_FIELD_HEADER + fields[i].name.len + fields[i].value.len > NTC_KEY_MAX)
 			return ntc_reject(reason, NTC_ST_TOO_LARGE,
 					"with field %.*s the key is over %u bytes; put large values in as their SHA-256",
 					(int)fields[i].name.len, (const char *)fields[i].name.p, NTC_KEY_MAX);
-		size += 6 + fields[i].name.len + fields[i].value.len;
+		size += NTC_KEY_FIELD_HEADER + fields[i].name.len + fields[i].value.len;
 	}
 	ntc_write_bytes(w, key_magic, sizeof(key_magic));
 	ntc_write16(w, (uint16_t)kind);

@@ -21,6 +21,7 @@
 #include "proto/status.h"
 
 #define NTC_KEY_HEADER 12
+#define NTC_KEY_FIELD_HEADER 6
 #define NTC_KEY_MAX (1u << 20)      /* bytes of a whole key */
 #define NTC_KEY_FIELDS_MAX 4096     /* fields of one key */
 #define NTC_KEY_NAME_MAX 255        /* bytes of a field's name */
@@ -59,7 +60,10 @@ void ntc_value_write_item(struct ntc_writer *w, enum ntc_type type, struct ntc_v
 /* Whether `value` is the canonical form of some value of `type`. */
 enum ntc_status ntc_value_check(unsigned type, struct ntc_view value, struct ntc_reason *reason);
 
-/* Read a checked value back. The int form fails (false) where the integer needs more than 64 bits. */
+/*
+ * Read a checked value back. The int form fails (false, 0) outside INT64_MIN .. INT64_MAX; the float form
+ * gives 0 for what is no float.
+ */
 bool ntc_value_get_int(struct ntc_view value, int64_t *v);
 double ntc_value_get_float(struct ntc_view value);
 
@@ -69,8 +73,9 @@ bool ntc_value_next_item(struct ntc_reader *list, enum ntc_type *type, struct nt
 /* --- whole keys --------------------------------------------------------------------------- */
 
 /*
- * Write a field list. `fields` must be sorted by name, without a name twice, each checked. With a
- * counting writer it measures. Fails BAD_KEY (order, names, values) or TOO_LARGE, naming the field.
+ * Write a field list. `fields` must be sorted by name, without a name twice, each in canonical form: all
+ * of that is checked. With a counting writer it measures. Fails BAD_KEY (order, names, values) or TOO_LARGE
+ * (fields, bytes, or `w` is too small), naming the field; nothing is written then, except in the last case.
  */
 enum ntc_status ntc_key_write(struct ntc_writer *w, unsigned kind, const struct ntc_field *fields,
 			      size_t n, struct ntc_reason *reason);

@@ -59,9 +59,12 @@ static void read_view(struct ntc_reader *r, struct ntc_view *v)
 	{ \
 		struct ntc_reader r = ntc_reader(payload.p, payload.len); \
 \
-		m->nothing[0] = 0; \
+		*m = (struct ntc_msg_##lower){ 0 }; \
 		FIELDS(READ_FIELD) \
-		return ntc_read_done(&r); \
+		if (ntc_read_done(&r)) \
+			return true; \
+		*m = (struct ntc_msg_##lower){ 0 }; \
+		return false; \
 	}
 
 NTC_EACH_MESSAGE(DEFINE)
@@ -94,17 +97,19 @@ void ntc_row_write(struct ntc_writer *w, const struct ntc_row *row)
 
 struct ntc_row ntc_row_read(struct ntc_reader *r)
 {
-	struct ntc_row row = { 0 };
+	struct ntc_view whole = ntc_read_view(r, NTC_ROW_SIZE);
+	struct ntc_reader in = ntc_reader(whole.p, whole.len);
+	struct ntc_row row;
 
-	read_digest(r, &row.digest);
-	row.kind = ntc_read32(r);
-	row.uid = ntc_read32(r);
-	row.size = ntc_read64(r);
-	row.put_wall_ns = ntc_read64(r);
-	row.cost_ns = ntc_read64(r);
-	row.hits = ntc_read64(r);
-	row.used = ntc_read64(r);
-	row.parts = ntc_read64(r);
-	row.key_len = ntc_read64(r);
+	read_digest(&in, &row.digest);
+	row.kind = ntc_read32(&in);
+	row.uid = ntc_read32(&in);
+	row.size = ntc_read64(&in);
+	row.put_wall_ns = ntc_read64(&in);
+	row.cost_ns = ntc_read64(&in);
+	row.hits = ntc_read64(&in);
+	row.used = ntc_read64(&in);
+	row.parts = ntc_read64(&in);
+	row.key_len = ntc_read64(&in);
 	return row;
 }

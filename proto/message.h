@@ -19,7 +19,7 @@
 #define NTC_PROTOCOL_VERSION 1u
 
 /*
- * X(name, number, direction): every message. To the daemon: requests below 0x80, each answered once
+ * X(name, number): every message. To the daemon: requests below 0x80, each answered once
  * unless it says otherwise. To the client: 0x80 and above.
  */
 #define NTC_MESSAGE_LIST(X) \
@@ -253,7 +253,7 @@ typedef struct ntc_digest ntc_wire_digest;
 	}; \
 	/* Write the payload; measure with a counting writer. The frame's header is the caller's. */ \
 	void ntc_msg_##lower##_write(struct ntc_writer *w, const struct ntc_msg_##lower *m); \
-	/* Read a payload; false if it is not exactly one. Views are borrowed from it. */ \
+	/* Read a payload; false (and *m zero) if it is not exactly one. Views are borrowed from it. */ \
 	bool ntc_msg_##lower##_read(struct ntc_view payload, struct ntc_msg_##lower *m);
 
 #define NTC_EACH_MESSAGE(M) \
