@@ -29,7 +29,7 @@ say = $(if $(filter 1,$(V)),,@printf '  %-7s %s\n' $(1) $(2);)
 PKGS_STORE := sqlite3
 PKGS_DAEMON := libevent_core libsystemd
 PKGS_CLIENT := nettle
-PKGS_KERNELS := libelf
+PKGS_KERNELS := libelf nettle
 PKGS_CTL := jansson
 
 CFLAGS ?= -O2 -g

@@ -34,11 +34,13 @@ extern "C" {
  * CUDA toolkit ($CUDA_HOME, $CUDA_PATH, /usr/local/cuda, the loader's path); else the Python package nvidia-cuda-nvrtc
  * (in $VIRTUAL_ENV and the user's and system's site-packages). Found once per process.
  */
+#define NTC_IDENTITY_SIZE 80        /* "build-id:HEX", or "sha256:HEX" of a file without one; with a NUL */
+
 struct ntc_compiler_info {
 	const char *path;           /* of libnvrtc; borrowed, lives as long as the process */
 	const char *builtins;       /* of libnvrtc-builtins, which it opens by itself; borrowed */
-	char build_id[41];          /* of libnvrtc, hexadecimal */
-	char builtins_id[41];       /* of libnvrtc-builtins */
+	char build_id[NTC_IDENTITY_SIZE];    /* identity of libnvrtc */
+	char builtins_id[NTC_IDENTITY_SIZE]; /* identity of libnvrtc-builtins */
 };
 
 /* NTC_OK, or NTC_E_IO with a reason and a remedy in ntc_last_error(). Opens no library. */
@@ -72,17 +74,25 @@ NTC_API void ntc_kernel_spec_config_bool(struct ntc_kernel_spec *spec, const cha
 NTC_API void ntc_kernel_spec_config_float(struct ntc_kernel_spec *spec, const char *name, double value);
 NTC_API void ntc_kernel_spec_config_string(struct ntc_kernel_spec *spec, const char *name, const char *value);
 
-/* A header that the sources include as `name`, by content, copied. */
+/*
+ * A header that the sources include as `name` (exactly as their #include spells it), by content, copied. Nothing
+ * else can be included: the working directory is not searched, and an #include of an absolute path or of a macro
+ * is an error, unless ntc_kernel_spec_reach() answers for it.
+ */
 NTC_API void ntc_kernel_spec_header(struct ntc_kernel_spec *spec, const char *name, const char *text, size_t len);
 
 /*
- * One compiler option ("-use_fast_math", "--std=c++17", ...). Order matters and is kept. Options that read or
- * write files (-I, -include, precompiled headers, time traces ...) are refused, unless a digest of what they reach was given
- * before with ntc_kernel_spec_reach(). -arch and -D are the spec's own.
+ * One compiler option ("-use_fast_math", "--std=c++17", ...), or one word of it ("-maxrregcount", "32"). Order
+ * matters and is kept. Options that read or write files (-I, -include, precompiled headers, time traces ...), and those
+ * that this library does not know to leave files alone, are refused, unless a digest of what they reach is given with
+ * ntc_kernel_spec_reach(). -arch, -D, -U, --no-cache and those that make something else than a cubin or PTX always are.
  */
 NTC_API void ntc_kernel_spec_option(struct ntc_kernel_spec *spec, const char *option);
 
-/* The SHA-256 of everything that file-reading options reach: it stands in the key for their content. */
+/*
+ * The SHA-256 of everything outside the spec that its options and includes can reach: it stands in the key for
+ * their content. With it the compiler also searches the working directory.
+ */
 NTC_API void ntc_kernel_spec_reach(struct ntc_kernel_spec *spec, const uint8_t sha256[32]);
 
 /* A C++ name expression whose lowered (mangled) name is wanted, such as "add<float, 4>". */
@@ -95,8 +105,8 @@ NTC_API enum ntc_err ntc_kernel_spec_key(struct ntc_kernel_spec *spec, const str
 /* --- kernels ------------------------------------------------------------------------------ */
 
 /*
- * The kernel of a spec: key, known or lease, slot, NVRTC, put. *entry is given; its parts are "cubin" (or "ptx"), "log" (the
- * compiler's) and "names" (lines "expression<TAB>lowered"). NTC_OK; NTC_FAILED with the compiler's log in *log (given: free(); `log` may be
+ * The kernel of a spec: key, known or lease, slot, NVRTC, put. *entry is given; its parts are "cubin" (or "ptx", with its
+ * final NUL), "log" (the compiler's) and "names" (lines "expression<TAB>lowered"). NTC_OK; NTC_FAILED with the compiler's log in *log (given: free(); `log` may be
  * NULL); NTC_E_IO if it has to be compiled and there is no compiler.
  */
 NTC_API enum ntc_err ntc_kernel_get(struct ntc_client *client, struct ntc_kernel_spec *spec,
@@ -112,22 +122,38 @@ NTC_API enum ntc_err ntc_kernel_compile(struct ntc_kernel_spec *spec, struct ntc
  * A library is a group of files made by a command from input files, such as nvcc building a .so. Everything the command
  * reads must be named: inputs by content, the tools by the build-id (or, without one, the SHA-256) of their files.
  *
- * The command runs in a new, empty directory that holds the inputs; only its named outputs are kept.
+ * The command runs in a new directory that holds the inputs and nothing else; only its named outputs are kept. Its
+ * environment is PATH, LD_LIBRARY_PATH (in the key), LC_ALL=C, SOURCE_DATE_EPOCH=0, and HOME and TMPDIR of its own: nothing
+ * else of the caller's. It may run for an hour and is killed with its process group then.
+ *
+ * If it is nvcc, the files that nvcc drives and reads by itself are tools of it without being named: its own
+ * programs, headers and libraries, and the host compiler (docs/libraries.md).
  */
 struct ntc_library_spec;
 
+/*
+ * `name` is 1 to 200 printable ASCII characters without space. Given: ntc_library_spec_free(). As with kernels: NULL
+ * only without memory, accepted below; the first error sticks and is told by ntc_library_spec_key().
+ */
 NTC_API struct ntc_library_spec *ntc_library_spec_new(const char *name);
 NTC_API void ntc_library_spec_free(struct ntc_library_spec *spec);
 
 /* One word of the command; the first is found in PATH. Words are passed as they are, no shell. */
 NTC_API void ntc_library_spec_arg(struct ntc_library_spec *spec, const char *word);
-/* A file that the command reads, by content. */
+/* A file that the command reads, by content, copied. `name` is a relative path without "..", space and '='. */
 NTC_API void ntc_library_spec_input(struct ntc_library_spec *spec, const char *name, const void *data, size_t len);
-/* A file that the command has to leave behind: a part of the entry. */
+/*
+ * A file that the command has to leave behind: a part of the entry, so without '/'. "log" is no name for one: that
+ * part is what the command said.
+ */
 NTC_API void ntc_library_spec_output(struct ntc_library_spec *spec, const char *name);
-/* A tool or library file whose identity is in the key; the command's first word always is. */
+/*
+ * A tool or library file whose identity is in the key, or a directory: then every file below it. The command's
+ * first word always is. Paths are not in the key, only last components.
+ */
 NTC_API void ntc_library_spec_tool(struct ntc_library_spec *spec, const char *path);
 
+/* The spec's key. Borrowed from the spec. NTC_E_KEY if the spec can't be; NTC_E_IO without one of its tools. */
 NTC_API enum ntc_err ntc_library_spec_key(struct ntc_library_spec *spec, const struct ntc_key **key);
 
 /*

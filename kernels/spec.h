@@ -1,0 +1,90 @@
+/*
+ * The specification of a kernel, inside. ntcache_cuda.h has the calls that build it.
+ *
+ * Its key (kind kernel) has these fields:
+ *
+ *     form              int      of this scheme: NTC_SPEC_FORM
+ *     program, arch     string
+ *     arrangement       string   text; over 32 KiB as sha256, and so the three below
+ *     application       string
+ *     header.NAME       string
+ *     config.NAME       int, bool, float or string
+ *     options           list     of strings, in order
+ *     names             list     of strings: name expressions, in order
+ *     compiler          string   "nvrtc"
+ *     compiler.nvrtc    string   identity of libnvrtc
+ *     compiler.builtins string   identity of libnvrtc-builtins
+ *     reach             sha256   if given
+ *     directory         string   the working directory, if the options write it into the binary (-G, -lineinfo)
+ *     environment.NAME  string   variables that NVRTC reads and that can change what it makes, if set
+ *
+ * The form counts up when the same fields would be compiled to something else: other wrapping of the texts, other
+ * options added by this library.
+ */
+#ifndef NTC_KERNELS_SPEC_H
+#define NTC_KERNELS_SPEC_H
+
+#include <pthread.h>
+
+#include "kernels/ntcache_cuda.h"
+
+#define NTC_SPEC_FORM 1
+#define NTC_SPEC_TEXT_MAX (32u << 10)   /* longer texts are in the key as their SHA-256 */
+#define NTC_SPEC_LIST_MAX 4096          /* config fields, headers, options, names */
+#define NTC_SPEC_NAME_MAX 200           /* characters of program, config and header names */
+#define NTC_SPEC_OPTION_MAX 4096        /* characters of an option or name expression */
+
+struct ntc_spec_text {
+	char *text;                     /* NUL-terminated */
+	size_t len;
+};
+
+struct ntc_spec_config {
+	char *name;
+	enum ntc_type type;
+	int64_t number;                 /* int and bool */
+	double real;
+	char *string;
+};
+
+struct ntc_spec_header {
+	char *name;
+	struct ntc_spec_text content;
+};
+
+/* A growing list of strings. */
+struct ntc_spec_list {
+	char **items;
+	size_t count, room;
+};
+
+struct ntc_kernel_spec {
+	char *program;
+	char arch[16];
+	struct ntc_spec_text arrangement, application;
+	struct ntc_spec_config *configs;
+	size_t config_count, config_room;
+	struct ntc_spec_header *headers;
+	size_t header_count, header_room;
+	struct ntc_spec_list options, names;
+	bool has_reach;
+	uint8_t reach[32];
+
+	enum ntc_err err;               /* the first error, with its text */
+	char error[320];
+
+	pthread_mutex_t lock;           /* guards the key while it is made: a complete spec may be shared */
+	struct ntc_key *key;
+};
+
+/* Grow an array of `size`-byte items for one more: false without memory or over NTC_SPEC_LIST_MAX. */
+bool ntc_spec_grow(void **items, size_t count, size_t *room, size_t size);
+
+/* Append a copy of `text`. False as ntc_spec_grow(). */
+bool ntc_spec_list_add(struct ntc_spec_list *list, const char *text);
+void ntc_spec_list_release(struct ntc_spec_list *list);
+
+/* 1 to `max` printable ASCII characters without space and '='. */
+bool ntc_spec_name_valid(const char *name, size_t max);
+
+#endif
