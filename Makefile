@@ -62,7 +62,7 @@ PRODUCTS := $(BUILD)/bin/ntcached $(BUILD)/bin/ntcache-ctl $(BUILD)/lib/libntcac
 UNIT_BIN := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 SYSTEM_BIN := $(patsubst tests/system/%.c,$(BUILD)/system/%,$(SYSTEM_SRC) $(HELPER_SRC))
 REPLAY_BIN := $(patsubst tests/fuzz/%.c,$(BUILD)/replay/%,$(FUZZ_SRC))
-DEMO_BIN := $(patsubst tests/demo/%.c,$(BUILD)/demo/%,$(wildcard tests/demo/*.c))
+DEMO_SRC := $(wildcard tests/demo/*.c)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -169,7 +169,7 @@ $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/lib/libctl.a $(STATIC_CATA
 $(BUILD)/system/%: $(BUILD)/obj/tests/system/%.o $(HARNESS) $(STATIC_CATALOG) $(STATIC_CLIENT)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS)
-$(BUILD)/demo/%: $(BUILD)/obj/tests/demo/%.o $(HARNESS) $(STATIC_CATALOG) $(STATIC_CLIENT)
+$(BUILD)/demo/demo: $(call objects,$(DEMO_SRC)) $(STATIC_CATALOG) $(STATIC_CLIENT)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS)
 
@@ -195,6 +195,13 @@ $(BUILD)/replay/%: $(BUILD)/obj/tests/fuzz/%.o $(call objects,tests/fuzz/replay.
 check: deps
 	$(Q)$(SUBMAKE) WERROR=1 BUILD=build/check check-run
 	$(Q)$(SUBMAKE) WERROR=1 SANITIZE=address,undefined BUILD=build/asan CFLAGS='-O1 -g' check-run
+
+## demo: 8 workers, all real kernels, cold, warm and without a cache; figures in build/demo/
+.PHONY: demo demo-run
+demo: deps
+	$(Q)$(SUBMAKE) demo-run
+demo-run: $(BUILD)/demo/demo $(BUILD)/bin/ntcached $(BUILD)/bin/ntcache-ctl
+	$(Q)$(BUILD)/demo/demo
 
 ## asan: the tests under ASan and UBSan alone
 asan: deps
