@@ -53,6 +53,7 @@ CTL_SRC := $(wildcard client/ctl/*.c)
 UNIT_SRC := $(wildcard tests/unit/check_*.c)
 SYSTEM_SRC := $(wildcard tests/system/check_*.c)
 HARNESS_SRC := $(wildcard tests/support/harness*.c)
+UNIT_SUPPORT_SRC := $(wildcard tests/support/unit*.c)
 HELPER_SRC := $(wildcard tests/system/helper_*.c)
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 
@@ -163,7 +164,7 @@ $(BUILD)/bin/ntcache-ctl: $(call objects,client/ctl/main.c) $(BUILD)/lib/libctl.
 TEST_LIBS = $(call lib,check $(PKGS_CTL)) $(CLIENT_LIBS) $(KERNELS_LIBS) $(DAEMON_LIBS)
 HARNESS = $(call objects,$(HARNESS_SRC))
 
-$(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/lib/libctl.a $(STATIC_CATALOG) $(STATIC_CLIENT) $(STATIC_DAEMON)
+$(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(call objects,$(UNIT_SUPPORT_SRC)) $(BUILD)/lib/libctl.a $(STATIC_CATALOG) $(STATIC_CLIENT) $(STATIC_DAEMON)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS)
 $(BUILD)/system/%: $(BUILD)/obj/tests/system/%.o $(HARNESS) $(STATIC_CATALOG) $(STATIC_CLIENT)
