@@ -81,8 +81,8 @@ struct ntc_loaded {
 
 /*
  * `st` OK: *loaded is set. NOT_FOUND: nothing there, or something that had to be quarantined.
- * COLLISION: another key holds the digest. NO_FILES, NO_MEMORY, IO: the disk could not be asked; a miss
- * for the caller, but nothing is known to be wrong with the entry.
+ * COLLISION: another key holds the digest. BUSY, NO_FILES, NO_MEMORY, IO: the disk could not be asked; a
+ * miss for the caller, but nothing is known to be wrong with the entry.
  */
 typedef void ntc_load_fn(void *ctx, enum ntc_status st, const struct ntc_loaded *loaded);
 
@@ -99,8 +99,8 @@ void ntc_store_load_digest(struct ntc_store *store, const struct ntc_digest *dig
 /* --- putting ------------------------------------------------------------------------------ */
 
 /*
- * OK with *result: visible from now on (NEW), or there already (KNOWN, DIFFERS). COLLISION, BUSY, IO, NO_SPACE: not
- * taken.
+ * OK with *result: visible from now on (NEW), or there already (KNOWN, DIFFERS). COLLISION, BUSY, IO, NO_SPACE,
+ * NO_FILES, NO_MEMORY: not taken.
  */
 typedef void ntc_put_fn(void *ctx, enum ntc_status st, enum ntc_stored result);
 
@@ -117,7 +117,10 @@ void ntc_store_put(struct ntc_store *store, struct ntc_buffer *image, ntc_put_fn
 
 /* --- removing ----------------------------------------------------------------------------- */
 
-/* OK with the number removed (0 or 1): gone from disk for good, and from every look-up. */
+/*
+ * OK with the number removed (0 or 1): gone from disk for good, and from every look-up. Otherwise (IO, BUSY,
+ * NO_MEMORY ...) it is not known to be gone.
+ */
 typedef void ntc_remove_fn(void *ctx, enum ntc_status st, uint64_t removed);
 
 /* Remove the entry of `key` (another key's entry under the same digest stays), or whatever entry has the

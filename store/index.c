@@ -1,0 +1,520 @@
+/*
+ * The index; see index.h. WAL, so that loaders read while the writer writes; synchronous FULL, so that a
+ * commit survives a power cut. 64-bit numbers are stored in SQLite's signed integers, bit for bit.
+ */
+#include "store/index.h"
+
+#include <limits.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/entry.h"
+#include "proto/key.h"
+
+#define COLUMNS "digest, kind, uid, size, put_wall_ns, cost_ns, hits, used, parts, key_len"
+
+static const char schema[] =
+	"BEGIN IMMEDIATE;"
+	"CREATE TABLE entry ("
+	" digest BLOB PRIMARY KEY, kind INTEGER NOT NULL, uid INTEGER NOT NULL, size INTEGER NOT NULL,"
+	" put_wall_ns INTEGER NOT NULL, cost_ns INTEGER NOT NULL, hits INTEGER NOT NULL, used INTEGER NOT NULL,"
+	" parts INTEGER NOT NULL, key_len INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+	"CREATE INDEX entry_used ON entry (used);"
+	"CREATE TABLE value (name TEXT PRIMARY KEY, bytes BLOB NOT NULL) STRICT, WITHOUT ROWID;"
+	"PRAGMA application_id = 1314145073;"
+	"PRAGMA user_version = 1;"
+	"COMMIT;";
+_Static_assert(NTC_INDEX_APPLICATION == 1314145073 && NTC_INDEX_VERSION == 1, "the schema's text says so too");
+
+enum statement {
+	BEGIN, COMMIT, ROLLBACK, FIND, LIST, OLDEST, EACH, GET, PUT, REMOVE, TOUCH, SET, FORGET,
+	STATEMENTS,
+};
+
+static const char *const sql[STATEMENTS] = {
+	[BEGIN] = "BEGIN IMMEDIATE",
+	[COMMIT] = "COMMIT",
+	[ROLLBACK] = "ROLLBACK",
+	[FIND] = "SELECT " COLUMNS " FROM entry WHERE digest = ?1",
+	[LIST] = "SELECT " COLUMNS " FROM entry WHERE digest > ?1 AND (?2 = 0 OR kind = ?2) ORDER BY digest LIMIT ?3",
+	[OLDEST] = "SELECT " COLUMNS " FROM entry ORDER BY used LIMIT ?1",
+	[EACH] = "SELECT " COLUMNS " FROM entry",
+	[GET] = "SELECT bytes FROM value WHERE name = ?1",
+	[PUT] = "INSERT OR REPLACE INTO entry (" COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+	[REMOVE] = "DELETE FROM entry WHERE digest = ?1",
+	[TOUCH] = "UPDATE entry SET hits = hits + ?2, used = max(used, ?3) WHERE digest = ?1",
+	[SET] = "INSERT OR REPLACE INTO value (name, bytes) VALUES (?1, ?2)",
+	[FORGET] = "DELETE FROM value WHERE name = ?1",
+};
+
+struct ntc_index {
+	sqlite3 *db;
+	sqlite3_stmt *statements[STATEMENTS];   /* prepared when first used */
+	bool reader;
+};
+
+static enum ntc_status status_of(int rc)
+{
+	switch (rc & 0xff) {
+	case SQLITE_OK:
+	case SQLITE_ROW:
+	case SQLITE_DONE:
+		return NTC_ST_OK;
+	case SQLITE_FULL:
+		return NTC_ST_NO_SPACE;
+	case SQLITE_NOMEM:
+		return NTC_ST_NO_MEMORY;
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+	case SQLITE_ERROR: /* every statement here is right for our schema, so the schema is not ours */
+	case SQLITE_MISMATCH:
+	case SQLITE_FORMAT:
+		return NTC_ST_BAD_STORE;
+	default:
+		return NTC_ST_IO;
+	}
+}
+
+const char *ntc_index_error(const struct ntc_index *index)
+{
+	return index && index->db ? sqlite3_errmsg(index->db) : "out of memory";
+}
+
+/* The statement, ready for binding; NULL with *st. */
+static sqlite3_stmt *prepare(struct ntc_index *index, enum statement which, enum ntc_status *st)
+{
+	sqlite3_stmt **stmt = &index->statements[which];
+
+	*st = NTC_ST_OK;
+	if (!*stmt)
+		*st = status_of(sqlite3_prepare_v3(index->db, sql[which], -1, SQLITE_PREPARE_PERSISTENT, stmt, NULL));
+	return *st ? NULL : *stmt;
+}
+
+/* End the use of a statement that was stepped with `rc`. */
+static enum ntc_status finish(sqlite3_stmt *stmt, int rc)
+{
+	/* Reset repeats the error of the step; bindings point to what the caller owns. */
+	(void)sqlite3_reset(stmt);
+	(void)sqlite3_clear_bindings(stmt);
+	return status_of(rc);
+}
+
+static int bind_digest(sqlite3_stmt *stmt, int at, const struct ntc_digest *digest)
+{
+	return sqlite3_bind_blob(stmt, at, digest->bytes, sizeof(digest->bytes), SQLITE_STATIC);
+}
+
+static int bind_number(sqlite3_stmt *stmt, int at, uint64_t v)
+{
+	return sqlite3_bind_int64(stmt, at, (sqlite3_int64)v);
+}
+
+static uint64_t number(sqlite3_stmt *stmt, int column)
+{
+	return (uint64_t)sqlite3_column_int64(stmt, column);
+}
+
+/* Whatever the file holds, only rows that we would write come out of here. */
+static enum ntc_status read_row(sqlite3_stmt *stmt, struct ntc_row *row)
+{
+	const void *digest = sqlite3_column_blob(stmt, 0);
+
+	*row = (struct ntc_row){ 0 };
+	if (!digest || sqlite3_column_bytes(stmt, 0) != sizeof(row->digest.bytes))
+		return NTC_ST_BAD_STORE;
+	memcpy(row->digest.bytes, digest, sizeof(row->digest.bytes));
+	if (number(stmt, 1) > UINT32_MAX || !ntc_kind_known((unsigned)number(stmt, 1)) ||
+	    number(stmt, 2) > UINT32_MAX || number(stmt, 3) > NTC_BODY_MAX + NTC_STAMP_SIZE)
+		return NTC_ST_BAD_STORE;
+	row->kind = (uint32_t)number(stmt, 1);
+	row->uid = (uint32_t)number(stmt, 2);
+	row->size = number(stmt, 3);
+	row->put_wall_ns = number(stmt, 4);
+	row->cost_ns = number(stmt, 5);
+	row->hits = number(stmt, 6);
+	row->used = number(stmt, 7);
+	row->parts = number(stmt, 8);
+	row->key_len = number(stmt, 9);
+	return NTC_ST_OK;
+}
+
+/* --- opening ------------------------------------------------------------------------------ */
+
+static int first_number(void *ctx, int columns, char **values, char **names)
+{
+	(void)names;
+	if (columns == 1 && values[0])
+		*(long long *)ctx = strtoll(values[0], NULL, 10);
+	return 0;
+}
+
+static int ask(sqlite3 *db, const char *question, long long *answer)
+{
+	*answer = -1;
+	return sqlite3_exec(db, question, first_number, answer, NULL);
+}
+
+static int first_is_ok(void *ctx, int columns, char **values, char **names)
+{
+	(void)names;
+	*(bool *)ctx = columns == 1 && values[0] && strcmp(values[0], "ok") == 0;
+	return 0;
+}
+
+static enum ntc_status refuse(struct ntc_index *index, int rc, struct ntc_reason *reason)
+{
+	return ntc_reject(reason, status_of(rc), "the index: %s", ntc_index_error(index));
+}
+
+/* Whose file is it, and which version's? An empty one becomes ours. */
+static enum ntc_status own(struct ntc_index *index, struct ntc_reason *reason)
+{
+	long long application, version, tables;
+	int rc = ask(index->db, "PRAGMA application_id", &application);
+
+	if (rc == SQLITE_OK)
+		rc = ask(index->db, "PRAGMA user_version", &version);
+	if (rc == SQLITE_OK)
+		rc = ask(index->db, "SELECT count(*) FROM sqlite_schema", &tables);
+	if (rc != SQLITE_OK)
+		return refuse(index, rc, reason);
+	if (application == 0 && version == 0 && tables == 0) {
+		rc = sqlite3_exec(index->db, schema, NULL, NULL, NULL);
+		return rc == SQLITE_OK ? NTC_ST_OK : refuse(index, rc, reason);
+	}
+	if (application != NTC_INDEX_APPLICATION)
+		return ntc_reject(reason, NTC_ST_BAD_STORE, "the index is another program's");
+	if (version > NTC_INDEX_VERSION)
+		return ntc_reject(reason, NTC_ST_NEWER_STORE, "the index has version %lld; this daemon knows up to %d",
+				version, NTC_INDEX_VERSION);
+	if (version != NTC_INDEX_VERSION)
+		return ntc_reject(reason, NTC_ST_BAD_STORE, "the index has version %lld, which never was", version);
+	return NTC_ST_OK;
+}
+
+/* After a clean end nothing can be wrong that the reading of all rows does not meet; else look closely. */
+static enum ntc_status examine(struct ntc_index *index, struct ntc_reason *reason)
+{
+	void *clean = NULL;
+	size_t len = 0;
+	enum ntc_status st = ntc_index_get(index, "clean", &clean, &len);
+	sqlite3_stmt *stmt;
+	bool whole = false;
+	int rc;
+
+	free(clean);
+	if (st)
+		return ntc_reject(reason, st, "the index: %s", ntc_index_error(index));
+	if (!clean) {
+		rc = sqlite3_exec(index->db, "PRAGMA quick_check(1)", first_is_ok, &whole, NULL);
+		if (rc != SQLITE_OK)
+			return refuse(index, rc, reason);
+		return whole ? NTC_ST_OK : ntc_reject(reason, NTC_ST_BAD_STORE, "the index is damaged");
+	}
+	stmt = prepare(index, FORGET, &st);
+	if (stmt) {
+		rc = sqlite3_bind_text(stmt, 1, "clean", -1, SQLITE_STATIC);
+		st = finish(stmt, rc == SQLITE_OK ? sqlite3_step(stmt) : rc);
+	}
+	return st ? ntc_reject(reason, st, "the index: %s", ntc_index_error(index)) : NTC_ST_OK;
+}
+
+static enum ntc_status connect_to(const char *dir, bool reader, struct ntc_index **out, struct ntc_reason *reason)
+{
+	int flags = SQLITE_OPEN_NOMUTEX | (reader ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+	struct ntc_index *index = calloc(1, sizeof(*index));
+	char path[PATH_MAX];
+	int rc;
+
+	*out = NULL;
+	if (!index)
+		return ntc_reject(reason, NTC_ST_NO_MEMORY, "out of memory");
+	index->reader = reader;
+	if ((size_t)snprintf(path, sizeof(path), "%s/" NTC_INDEX_NAME, dir) >= sizeof(path)) {
+		free(index);
+		return ntc_reject(reason, NTC_ST_IO, "the name of the cache directory is too long");
+	}
+	rc = sqlite3_open_v2(path, &index->db, flags, NULL);
+	if (rc == SQLITE_OK)
+		/* Nobody else writes: the only wait is for a person's sqlite3 shell. */
+		rc = sqlite3_busy_timeout(index->db, 5000);
+	if (rc == SQLITE_OK)
+		/* The file may be damaged or made by somebody else: no functions or triggers of its own. */
+		rc = sqlite3_exec(index->db, "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON", NULL, NULL, NULL);
+	if (rc != SQLITE_OK) {
+		enum ntc_status st = refuse(index, rc, reason);
+
+		ntc_index_close(index, false);
+		return st;
+	}
+	*out = index;
+	return NTC_ST_OK;
+}
+
+enum ntc_status ntc_index_open(const char *dir, struct ntc_index **out, struct ntc_reason *reason)
+{
+	struct ntc_index *index;
+	enum ntc_status st = connect_to(dir, false, &index, reason);
+	int rc;
+
+	*out = NULL;
+	if (st)
+		return st;
+	/* What it is comes before any change to it: a newer version's index is left as it was. */
+	st = own(index, reason);
+	if (!st) {
+		rc = sqlite3_exec(index->db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+				  "PRAGMA journal_size_limit = 67108864", NULL, NULL, NULL);
+		if (rc != SQLITE_OK)
+			st = refuse(index, rc, reason);
+	}
+	if (!st)
+		st = examine(index, reason);
+	if (st) {
+		ntc_index_close(index, false);
+		return st;
+	}
+	*out = index;
+	return NTC_ST_OK;
+}
+
+enum ntc_status ntc_index_open_reader(const char *dir, struct ntc_index **out, struct ntc_reason *reason)
+{
+	return connect_to(dir, true, out, reason);
+}
+
+void ntc_index_close(struct ntc_index *index, bool clean)
+{
+	if (!index)
+		return;
+	if (clean && !index->reader) {
+		/* Only saves the next open some work, so a failure costs only that. */
+		(void)ntc_index_set(index, "clean", "1", 1);
+		(void)sqlite3_wal_checkpoint_v2(index->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	}
+	for (int i = 0; i < STATEMENTS; i++)
+		(void)sqlite3_finalize(index->statements[i]); /* repeats an error told before */
+	(void)sqlite3_close(index->db); /* cannot be busy: everything is finalized */
+	free(index);
+}
+
+/* --- reading ------------------------------------------------------------------------------ */
+
+enum ntc_status ntc_index_find(struct ntc_index *index, const struct ntc_digest *digest, struct ntc_row *row)
+{
+	enum ntc_status st, bad = NTC_ST_OK;
+	sqlite3_stmt *stmt = prepare(index, FIND, &st);
+	int rc;
+
+	*row = (struct ntc_row){ 0 };
+	if (!stmt)
+		return st;
+	rc = bind_digest(stmt, 1, digest);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_step(stmt);
+	if (rc == SQLITE_ROW)
+		bad = read_row(stmt, row);
+	st = finish(stmt, rc);
+	if (st || bad)
+		return st ? st : bad;
+	return rc == SQLITE_ROW ? NTC_ST_OK : NTC_ST_NOT_FOUND;
+}
+
+/* Step through a bound statement, at most `limit` rows. */
+static enum ntc_status collect(sqlite3_stmt *stmt, int rc, struct ntc_row *rows, size_t limit, size_t *count,
+			       bool *more)
+{
+	enum ntc_status st, bad = NTC_ST_OK;
+
+	while (rc == SQLITE_OK || rc == SQLITE_ROW) {
+		rc = sqlite3_step(stmt);
+		if (rc != SQLITE_ROW)
+			break;
+		if (*count == limit) {
+			*more = true;
+			break;
+		}
+		bad = read_row(stmt, &rows[*count]);
+		if (bad)
+			break;
+		++*count;
+	}
+	st = finish(stmt, rc);
+	st = st ? st : bad;
+	if (st) {
+		*count = 0;
+		*more = false;
+	}
+	return st;
+}
+
+enum ntc_status ntc_index_list(struct ntc_index *index, const struct ntc_digest *after, unsigned kind,
+			       struct ntc_row *rows, size_t limit, size_t *count, bool *more)
+{
+	enum ntc_status st;
+	sqlite3_stmt *stmt = prepare(index, LIST, &st);
+	int rc;
+
+	*count = 0;
+	*more = false;
+	if (!stmt)
+		return st;
+	rc = bind_digest(stmt, 1, after);
+	if (rc == SQLITE_OK)
+		rc = bind_number(stmt, 2, kind);
+	if (rc == SQLITE_OK)
+		rc = bind_number(stmt, 3, limit + 1);
+	return collect(stmt, rc, rows, limit, count, more);
+}
+
+enum ntc_status ntc_index_oldest(struct ntc_index *index, struct ntc_row *rows, size_t limit, size_t *count)
+{
+	enum ntc_status st;
+	sqlite3_stmt *stmt = prepare(index, OLDEST, &st);
+	bool more = false;
+
+	*count = 0;
+	if (!stmt)
+		return st;
+	return collect(stmt, bind_number(stmt, 1, limit), rows, limit, count, &more);
+}
+
+enum ntc_status ntc_index_each(struct ntc_index *index,
+			       enum ntc_status (*each)(void *ctx, const struct ntc_row *row), void *ctx)
+{
+	enum ntc_status st, stopped = NTC_ST_OK;
+	sqlite3_stmt *stmt = prepare(index, EACH, &st);
+	struct ntc_row row;
+	int rc = SQLITE_ROW;
+
+	if (!stmt)
+		return st;
+	while (!stopped && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+		stopped = read_row(stmt, &row);
+		if (!stopped)
+			stopped = each(ctx, &row);
+	}
+	st = finish(stmt, rc);
+	return st ? st : stopped;
+}
+
+enum ntc_status ntc_index_get(struct ntc_index *index, const char *name, void **p, size_t *len)
+{
+	enum ntc_status st;
+	sqlite3_stmt *stmt = prepare(index, GET, &st);
+	int rc, size;
+
+	*p = NULL;
+	*len = 0;
+	if (!stmt)
+		return st;
+	rc = sqlite3_bind_text(stmt, 1, name, -1, SQLITE_STATIC);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_step(stmt);
+	if (rc == SQLITE_ROW) {
+		const void *bytes = sqlite3_column_blob(stmt, 0);
+
+		size = sqlite3_column_bytes(stmt, 0);
+		*p = malloc(size > 0 ? (size_t)size : 1);
+		if (*p && bytes && size > 0) {
+			memcpy(*p, bytes, (size_t)size);
+			*len = (size_t)size;
+		}
+		st = *p ? NTC_ST_OK : NTC_ST_NO_MEMORY;
+	}
+	(void)finish(stmt, rc); /* the status of rc is taken here */
+	return st ? st : status_of(rc);
+}
+
+/* --- changing ----------------------------------------------------------------------------- */
+
+static enum ntc_status run(struct ntc_index *index, enum statement which)
+{
+	enum ntc_status st;
+	sqlite3_stmt *stmt = prepare(index, which, &st);
+
+	return stmt ? finish(stmt, sqlite3_step(stmt)) : st;
+}
+
+enum ntc_status ntc_index_begin(struct ntc_index *index)
+{
+	return run(index, BEGIN);
+}
+
+enum ntc_status ntc_index_commit(struct ntc_index *index)
+{
+	enum ntc_status st = run(index, COMMIT);
+
+	if (st)
+		ntc_index_rollback(index);
+	return st;
+}
+
+void ntc_index_rollback(struct ntc_index *index)
+{
+	/* SQLite rolls back by itself after some errors; then there is nothing to do. */
+	if (!sqlite3_get_autocommit(index->db))
+		(void)run(index, ROLLBACK);
+}
+
+enum ntc_status ntc_index_put(struct ntc_index *index, const struct ntc_row *row)
+{
+	const uint64_t numbers[] = { row->kind, row->uid, row->size, row->put_wall_ns, row->cost_ns, row->hits,
+				     row->used, row->parts, row->key_len };
+	enum ntc_status st;
+	sqlite3_stmt *stmt = prepare(index, PUT, &st);
+	int rc;
+
+	if (!stmt)
+		return st;
+	rc = bind_digest(stmt, 1, &row->digest);
+	for (int i = 0; rc == SQLITE_OK && i < 9; i++)
+		rc = bind_number(stmt, 2 + i, numbers[i]);
+	return finish(stmt, rc == SQLITE_OK ? sqlite3_step(stmt) : rc);
+}
+
+enum ntc_status ntc_index_remove(struct ntc_index *index, const struct ntc_digest *digest)
+{
+	enum ntc_status st;
+	sqlite3_stmt *stmt = prepare(index, REMOVE, &st);
+	int rc;
+
+	if (!stmt)
+		return st;
+	rc = bind_digest(stmt, 1, digest);
+	return finish(stmt, rc == SQLITE_OK ? sqlite3_step(stmt) : rc);
+}
+
+enum ntc_status ntc_index_touch(struct ntc_index *index, const struct ntc_digest *digest, uint64_t hits,
+				uint64_t used)
+{
+	enum ntc_status st;
+	sqlite3_stmt *stmt = prepare(index, TOUCH, &st);
+	int rc;
+
+	if (!stmt)
+		return st;
+	rc = bind_digest(stmt, 1, digest);
+	if (rc == SQLITE_OK)
+		rc = bind_number(stmt, 2, hits);
+	if (rc == SQLITE_OK)
+		rc = bind_number(stmt, 3, used);
+	return finish(stmt, rc == SQLITE_OK ? sqlite3_step(stmt) : rc);
+}
+
+enum ntc_status ntc_index_set(struct ntc_index *index, const char *name, const void *p, size_t len)
+{
+	enum ntc_status st;
+	sqlite3_stmt *stmt = prepare(index, SET, &st);
+	int rc;
+
+	if (!stmt)
+		return st;
+	rc = sqlite3_bind_text(stmt, 1, name, -1, SQLITE_STATIC);
+	if (rc == SQLITE_OK)
+		rc = len ? sqlite3_bind_blob64(stmt, 2, p, len, SQLITE_STATIC) : sqlite3_bind_zeroblob(stmt, 2, 0);
+	return finish(stmt, rc == SQLITE_OK ? sqlite3_step(stmt) : rc);
+}

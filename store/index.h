@@ -1,0 +1,74 @@
+/*
+ * The index: a row per entry and a few named values, in SQLite (the only place that knows it). It is
+ * derived data: everything but hits and recency can be rebuilt from the blobs.
+ *
+ * One struct is one connection, used by one thread at a time: the writer's may change the index, a
+ * loader's only reads. SQLite's codes become NO_SPACE, NO_MEMORY, BAD_STORE (damaged) or IO.
+ */
+#ifndef NTC_STORE_INDEX_H
+#define NTC_STORE_INDEX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "proto/message.h"
+
+#define NTC_INDEX_NAME "index.sqlite3"
+#define NTC_INDEX_APPLICATION 0x4e544331    /* "NTC1" */
+#define NTC_INDEX_VERSION 1
+
+struct ntc_index;
+
+/*
+ * Open the index in the directory `dir`, made if it does not exist, for the writer. NEWER_STORE if a newer
+ * version wrote it; BAD_STORE if it is damaged or not ours.
+ */
+enum ntc_status ntc_index_open(const char *dir, struct ntc_index **index, struct ntc_reason *reason);
+
+/* Another connection to an index that is open already, for reading. */
+enum ntc_status ntc_index_open_reader(const char *dir, struct ntc_index **index, struct ntc_reason *reason);
+
+/* Close; `clean` notes that the next open need not look for damage. Accepts NULL. */
+void ntc_index_close(struct ntc_index *index, bool clean);
+
+/* SQLite's words for the last failure. Borrowed until the next call. */
+const char *ntc_index_error(const struct ntc_index *index);
+
+/* --- reading ------------------------------------------------------------------------------ */
+
+/* NOT_FOUND if there is none. */
+enum ntc_status ntc_index_find(struct ntc_index *index, const struct ntc_digest *digest, struct ntc_row *row);
+
+/* Up to `limit` rows in order of digests behind `after`, of one kind or (0) all; *more if there are others. */
+enum ntc_status ntc_index_list(struct ntc_index *index, const struct ntc_digest *after, unsigned kind,
+			       struct ntc_row *rows, size_t limit, size_t *count, bool *more);
+
+/* Up to `limit` rows, least recently used first. */
+enum ntc_status ntc_index_oldest(struct ntc_index *index, struct ntc_row *rows, size_t limit, size_t *count);
+
+/* Every row, in no order that matters; stops with what `each` returns if that is not OK. BAD_STORE if a
+ * row is not one that we would write. */
+enum ntc_status ntc_index_each(struct ntc_index *index,
+			       enum ntc_status (*each)(void *ctx, const struct ntc_row *row), void *ctx);
+
+/* The value of that name: its bytes, to be freed (NULL if there is none). */
+enum ntc_status ntc_index_get(struct ntc_index *index, const char *name, void **p, size_t *len);
+
+/* --- changing (the writer's connection, between begin and commit) ------------------------- */
+
+enum ntc_status ntc_index_begin(struct ntc_index *index);
+/* OK: it survives a power cut. Otherwise nothing of it is there. */
+enum ntc_status ntc_index_commit(struct ntc_index *index);
+/* Does nothing if no transaction is open. */
+void ntc_index_rollback(struct ntc_index *index);
+
+/* Insert or replace. */
+enum ntc_status ntc_index_put(struct ntc_index *index, const struct ntc_row *row);
+/* OK also if there was none. */
+enum ntc_status ntc_index_remove(struct ntc_index *index, const struct ntc_digest *digest);
+/* Add hits and note the last use of an entry, if it is there. */
+enum ntc_status ntc_index_touch(struct ntc_index *index, const struct ntc_digest *digest, uint64_t hits,
+				uint64_t used);
+enum ntc_status ntc_index_set(struct ntc_index *index, const char *name, const void *p, size_t len);
+
+#endif

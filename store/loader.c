@@ -1,0 +1,122 @@
+/* Loader threads; see loader.h. */
+#include "store/loader.h"
+
+#include <signal.h>
+#include <stdlib.h>
+
+static void load(struct ntc_loader *loader, struct ntc_op *op)
+{
+	struct ntc_reason reason = { "" };
+	char text[NTC_DIGEST_TEXT];
+	struct ntc_row row;
+
+	op->st = ntc_blob_load(loader->all->blobs, &op->digest, &op->image, &op->fd, &op->row, &reason);
+	if (!op->st) {
+		/* What the image cannot know. Without a row (or an index) it was never used. */
+		if (!ntc_index_find(loader->index, &op->digest, &row)) {
+			op->row.hits = row.hits;
+			op->row.used = row.used;
+		}
+	} else if (op->st != NTC_ST_NOT_FOUND) {
+		ntc_digest_format(&op->digest, text);
+		ntc_store_log(loader->all->log, NTC_LOG_WARNING, "%s cannot be read: %s", text, reason.text);
+	}
+}
+
+static void list(struct ntc_loader *loader, struct ntc_op *op)
+{
+	struct ntc_row *rows = calloc(op->limit ? op->limit : 1, sizeof(*rows));
+
+	op->items = rows;
+	op->st = rows ? ntc_index_list(loader->index, &op->digest, op->kind, rows, op->limit, &op->count, &op->more)
+		      : NTC_ST_NO_MEMORY;
+	if (op->st == NTC_ST_BAD_STORE)
+		op->st = NTC_ST_IO;
+	if (op->st)
+		ntc_store_log(loader->all->log, NTC_LOG_ERROR, "the index cannot be read: %s",
+			      ntc_index_error(loader->index));
+}
+
+/* The next op, or NULL when the queue has ended and is empty. */
+static struct ntc_op *take(struct ntc_queue *queue)
+{
+	struct ntc_op *op;
+
+	pthread_mutex_lock(&queue->lock);
+	while (!queue->ops.head && !queue->ended)
+		pthread_cond_wait(&queue->changed, &queue->lock);
+	op = ntc_op_pop(&queue->ops);
+	if (op)
+		queue->count--;
+	pthread_mutex_unlock(&queue->lock);
+	return op;
+}
+
+static void *run(void *ctx)
+{
+	struct ntc_loader *loader = ctx;
+	struct ntc_op *op;
+
+	while ((op = take(&loader->all->queue))) {
+		struct ntc_op_list done = { 0 };
+
+		ntc_mailbox_wait_room(loader->all->mailbox);
+		if (op->type == NTC_OP_LIST)
+			list(loader, op);
+		else
+			load(loader, op);
+		ntc_op_push(&done, op);
+		ntc_mailbox_post(loader->all->mailbox, &done);
+	}
+	return NULL;
+}
+
+enum ntc_status ntc_loaders_start(struct ntc_loaders *loaders, const char *dir, unsigned count,
+				  struct ntc_reason *reason)
+{
+	enum ntc_status st = NTC_ST_OK;
+	sigset_t all, before;
+
+	if (!ntc_queue_init(&loaders->queue))
+		return ntc_reject(reason, NTC_ST_NO_MEMORY, "out of memory");
+	loaders->started = true;
+	if (count < 1)
+		count = 1;
+	if (count > NTC_LOADERS_MAX)
+		count = NTC_LOADERS_MAX;
+	/* Signals are the owner's. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	while (!st && loaders->count < count) {
+		struct ntc_loader *loader = &loaders->loaders[loaders->count];
+
+		loader->all = loaders;
+		st = ntc_index_open_reader(dir, &loader->index, reason);
+		if (st)
+			break;
+		if (pthread_create(&loader->thread, NULL, run, loader)) {
+			ntc_index_close(loader->index, false);
+			st = ntc_reject(reason, NTC_ST_NO_MEMORY, "no more threads");
+			break;
+		}
+		loaders->count++;
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (st)
+		ntc_loaders_stop(loaders);
+	return st;
+}
+
+void ntc_loaders_stop(struct ntc_loaders *loaders)
+{
+	if (!loaders->started)
+		return;
+	ntc_queue_end(&loaders->queue);
+	for (unsigned i = 0; i < loaders->count; i++) {
+		pthread_join(loaders->loaders[i].thread, NULL);
+		ntc_index_close(loaders->loaders[i].index, false);
+	}
+	ntc_queue_release(&loaders->queue);
+	loaders->count = 0;
+	loaders->started = false;
+}

@@ -1,0 +1,139 @@
+/*
+ * Work on its way between the threads: one struct from the call that asks for it to the callback that
+ * answers it. The owner makes and frees ops; while an op is in a queue it is the thread's that takes it
+ * out, and back in the mailbox it is the owner's again. So no field needs a lock.
+ */
+#ifndef NTC_STORE_OP_H
+#define NTC_STORE_OP_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "proto/message.h"
+#include "store/buffer.h"
+#include "store/store.h"
+
+enum ntc_op_type {
+	/* for the writer */
+	NTC_OP_PUT = 1,
+	NTC_OP_REMOVE,
+	NTC_OP_QUARANTINE,      /* a damaged file; also drops the row of a file that is gone */
+	NTC_OP_TOUCH,           /* `items`: struct ntc_touch */
+	NTC_OP_COUNTERS,        /* `items`: bytes */
+	NTC_OP_EVICT,           /* `need`; back with `items`: struct ntc_row of what went */
+	/* for a loader */
+	NTC_OP_LOAD,
+	NTC_OP_COMPARE,         /* a load for the puts and removals that wait for it (flux.h) */
+	NTC_OP_SUSPECT,         /* a load nobody waits for */
+	NTC_OP_LIST,            /* `digest`, `kind`, `limit`; back with `items`: struct ntc_row, `more` */
+};
+
+/* Uses of an entry that are not in the index yet. */
+struct ntc_touch {
+	struct ntc_digest digest;
+	uint32_t hits;
+	uint64_t used;
+};
+
+struct ntc_op {
+	struct ntc_op *next;
+	enum ntc_op_type type;
+	enum ntc_status st;             /* what became of it */
+	struct ntc_digest digest;
+	uint32_t generation;            /* of the entry in the table when it was submitted */
+	bool in_place;                  /* REMOVE that failed: the file is still there */
+	uint64_t submitted_ns;
+
+	struct ntc_buffer *image;       /* PUT: to be written; LOAD: what was read. A reference */
+	int fd;                         /* LOAD: the file, or -1 */
+	struct ntc_row row;             /* PUT: to be inserted; LOAD: found; REMOVE: what the table had */
+	bool had_row;                   /* REMOVE: `row` is set */
+	unsigned tries;                 /* LOAD: how often the entry was replaced while it was read */
+
+	void *items;                    /* freed with the op */
+	size_t count;
+	uint64_t need;                  /* EVICT: bytes */
+	unsigned kind;                  /* LIST */
+	size_t limit;
+	bool more;
+
+	uint64_t durable_ns;            /* PUT: when the commit was done */
+	uint64_t groups;                /* the writer's count of groups so far */
+
+	union {
+		ntc_load_fn *load;
+		ntc_remove_fn *remove;
+		ntc_list_fn *list;
+		struct {
+			ntc_put_fn *decided;
+			ntc_durable_fn *durable;
+		};
+	} fn;
+	void *ctx;
+
+	bool has_key;                   /* LOAD, REMOVE by key: compare it whole */
+	size_t key_len;
+	uint8_t key[];                  /* a copy */
+};
+
+/* A zeroed op with a copy of `key` (NULL: none), or NULL without memory. */
+struct ntc_op *ntc_op_new(enum ntc_op_type type, const struct ntc_digest *digest, const struct ntc_view *key);
+
+/* Accepts NULL. */
+void ntc_op_free(struct ntc_op *op);
+
+/* First in, first out; not locked. */
+struct ntc_op_list {
+	struct ntc_op *head, *tail;
+};
+
+void ntc_op_push(struct ntc_op_list *list, struct ntc_op *op);
+struct ntc_op *ntc_op_pop(struct ntc_op_list *list);
+/* Back to the head. */
+void ntc_op_unpop(struct ntc_op_list *list, struct ntc_op *op);
+
+/* --- between threads ---------------------------------------------------------------------- */
+
+/* Work for one or more threads. */
+struct ntc_queue {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;         /* on CLOCK_MONOTONIC */
+	struct ntc_op_list ops;         /* under lock, as the rest */
+	size_t count;
+	bool ended;                     /* nothing comes any more: take what is there and leave */
+};
+
+bool ntc_queue_init(struct ntc_queue *queue);
+void ntc_queue_release(struct ntc_queue *queue);
+void ntc_queue_push(struct ntc_queue *queue, struct ntc_op *op);
+void ntc_queue_end(struct ntc_queue *queue);
+
+/*
+ * What is finished, for the owner. Loaded images wait here, so loaders stop while there are too many:
+ * memory and descriptors stay bounded however slowly the owner comes.
+ */
+#define NTC_MAILBOX_LOADS_MAX 128u
+#define NTC_MAILBOX_BYTES_MAX (UINT64_C(64) << 20)
+
+struct ntc_mailbox {
+	pthread_mutex_t lock;
+	pthread_cond_t taken;
+	struct ntc_op_list ops;         /* under lock, as the rest */
+	unsigned loads;
+	uint64_t bytes;                 /* of loaded images */
+	int event;                      /* eventfd, readable while there are ops */
+};
+
+bool ntc_mailbox_init(struct ntc_mailbox *mailbox);
+void ntc_mailbox_release(struct ntc_mailbox *mailbox);
+
+/* Wait until there is room for what one more load brings. */
+void ntc_mailbox_wait_room(struct ntc_mailbox *mailbox);
+
+/* Hand over a list of ops at once; the list is empty afterwards. */
+void ntc_mailbox_post(struct ntc_mailbox *mailbox, struct ntc_op_list *ops);
+
+/* Everything in it. */
+struct ntc_op_list ntc_mailbox_take(struct ntc_mailbox *mailbox);
+
+#endif

@@ -1,0 +1,80 @@
+/*
+ * The owner's side of the store: struct ntc_store and what store.c (opening, bookkeeping), entries.c
+ * (loads, puts, removals) and recover.c (start-up) share. Everything here is the owner thread's.
+ */
+#ifndef NTC_STORE_OWNER_H
+#define NTC_STORE_OWNER_H
+
+#include "store/blob.h"
+#include "store/index.h"
+#include "store/loader.h"
+#include "store/log.h"
+#include "store/op.h"
+#include "store/pending.h"
+#include "store/table.h"
+#include "store/writer.h"
+
+#define NTC_STORE_OPS_MAX 65536u        /* calls under way; more are refused with BUSY */
+#define NTC_TOUCH_WAIT_NS NTC_NS_PER_S  /* how long a use may be noted in memory only */
+#define NTC_TOUCH_BATCH 4096u           /* uses written by one op */
+#define NTC_TOUCH_MAX 65536u            /* uses noted in memory; they are written early then */
+#define NTC_LOAD_TRIES 4u               /* reads of an entry that is replaced meanwhile */
+
+struct ntc_store {
+	struct ntc_store_log log;
+	char *dir;                      /* absolute */
+	int dir_fd, lock_fd;
+	uint64_t max_bytes, max_queued_bytes;
+	struct ntc_blobs blobs;
+	struct ntc_index *index;        /* the writer's once it runs */
+
+	struct ntc_mailbox mailbox;
+	bool mailbox_made;
+	struct ntc_writer_thread writer;
+	struct ntc_loaders loaders;
+	int event, timer;               /* epoll over the mailbox and the timer; timerfd for touches */
+
+	struct ntc_table table;
+	struct ntc_pending_map pending;
+	uint64_t recency;               /* the last number given to a use */
+	uint32_t generation;            /* the last number given to an entry */
+	size_t ops;                     /* made and not freed */
+
+	struct ntc_touch *touches;      /* used == 0: the entry is gone */
+	size_t touch_count, touch_room;
+	size_t touch_ops;               /* under way */
+	bool timer_set;
+
+	void *saved;                    /* the counters at open */
+	size_t saved_len;
+	struct ntc_op *next_counters;   /* to be written behind the ones under way */
+	bool counters_under_way;
+	bool evicting;
+
+	struct ntc_store_stats stats;   /* since opened; the rest is filled in when asked */
+};
+
+/* --- recover.c ---------------------------------------------------------------------------- */
+
+/* Open the index (a new one where it was damaged), make directory and index agree, fill the table. */
+enum ntc_status ntc_store_recover(struct ntc_store *store, struct ntc_reason *reason);
+
+/* --- store.c ------------------------------------------------------------------------------ */
+
+/* As ntc_op_new(), counted. */
+struct ntc_op *ntc_store_op_new(struct ntc_store *store, enum ntc_op_type type, const struct ntc_digest *digest,
+				const struct ntc_view *key);
+void ntc_store_op_free(struct ntc_store *store, struct ntc_op *op);
+
+/* Take an entry out of the table, and its unwritten uses with it. */
+void ntc_store_forget(struct ntc_store *store, struct ntc_entry *entry);
+
+/* Start evicting if the cache is over its cap. */
+void ntc_store_evict(struct ntc_store *store);
+
+/* --- entries.c ---------------------------------------------------------------------------- */
+
+/* A PUT, REMOVE, QUARANTINE, LOAD, COMPARE or SUSPECT is back. The op is taken. */
+void ntc_store_entry_done(struct ntc_store *store, struct ntc_op *op);
+
+#endif

@@ -1,0 +1,296 @@
+/* The writer thread; see writer.h for the groups and docs/store.md for the order of things on disk. */
+#include "store/writer.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "store/evict.h"
+
+struct group {
+	struct ntc_op *ops[NTC_GROUP_MAX];
+	struct ntc_blob_temp temps[NTC_GROUP_MAX];
+	bool published[NTC_GROUP_MAX];          /* a put's file has its final name */
+	bool shards[NTC_BLOB_SHARDS];           /* names changed there */
+	size_t count;
+};
+
+static bool names_entry(const struct ntc_op *op)
+{
+	return op->type == NTC_OP_PUT || op->type == NTC_OP_REMOVE || op->type == NTC_OP_QUARANTINE;
+}
+
+static bool group_has(const struct group *g, const struct ntc_digest *digest)
+{
+	for (size_t i = 0; i < g->count; i++) {
+		if (names_entry(g->ops[i]) && ntc_digest_equal(&g->ops[i]->digest, digest))
+			return true;
+	}
+	return false;
+}
+
+/* --- collecting --------------------------------------------------------------------------- */
+
+/* Whether the op can join: phases do not keep the order of two ops on one entry, and an eviction has to
+ * see what was done before it. */
+static bool fits(const struct group *g, const struct ntc_op *op)
+{
+	if (!g->count)
+		return true;
+	if (g->count == NTC_GROUP_MAX || op->type == NTC_OP_EVICT || g->ops[0]->type == NTC_OP_EVICT)
+		return false;
+	return !names_entry(op) || !group_has(g, &op->digest);
+}
+
+/* Fill *g; false when the queue has ended and is empty. */
+static bool collect(struct ntc_writer_thread *writer, struct group *g)
+{
+	struct ntc_queue *queue = &writer->queue;
+	uint64_t until = 0;
+	struct timespec ts;
+	bool full = false;
+
+	memset(g, 0, sizeof(*g));
+	pthread_mutex_lock(&queue->lock);
+	for (;;) {
+		while (queue->ops.head && !full) {
+			full = !fits(g, queue->ops.head);
+			if (full)
+				break;
+			g->ops[g->count++] = ntc_op_pop(&queue->ops);
+			queue->count--;
+			if (g->ops[g->count - 1]->type == NTC_OP_PUT && !until)
+				until = ntc_clock_mono_ns() + writer->group_wait_ns;
+		}
+		if (full || queue->ended || (g->count && (!until || ntc_clock_mono_ns() >= until)))
+			break;
+		if (!g->count) {
+			pthread_cond_wait(&queue->changed, &queue->lock);
+			continue;
+		}
+		ts.tv_sec = (time_t)(until / NTC_NS_PER_S);
+		ts.tv_nsec = (long)(until % NTC_NS_PER_S);
+		pthread_cond_timedwait(&queue->changed, &queue->lock, &ts);
+	}
+	pthread_mutex_unlock(&queue->lock);
+	return g->count > 0;
+}
+
+/* --- one group, phase by phase ------------------------------------------------------------ */
+
+static void write_files(struct ntc_writer_thread *writer, struct group *g)
+{
+	for (size_t i = 0; i < g->count; i++) {
+		g->temps[i].fd = -1;
+		if (g->ops[i]->type == NTC_OP_PUT)
+			g->ops[i]->st = ntc_blob_write(writer->blobs, &g->ops[i]->digest, g->ops[i]->image, &g->temps[i]);
+	}
+	/* All are written before the first is synced: the file system commits them together. */
+	for (size_t i = 0; i < g->count; i++) {
+		if (g->ops[i]->type == NTC_OP_PUT && !g->ops[i]->st)
+			g->ops[i]->st = ntc_blob_sync(&g->temps[i]);
+	}
+}
+
+static void change_names(struct ntc_writer_thread *writer, struct group *g)
+{
+	for (size_t i = 0; i < g->count; i++) {
+		struct ntc_op *op = g->ops[i];
+
+		if (!names_entry(op) || op->st)
+			continue;
+		g->shards[op->digest.bytes[0]] = true;
+		if (op->type == NTC_OP_PUT) {
+			op->st = ntc_blob_publish(writer->blobs, &op->digest, &g->temps[i]);
+			g->published[i] = !op->st;
+		} else if (op->type == NTC_OP_REMOVE) {
+			op->st = ntc_blob_unlink(writer->blobs, &op->digest);
+			op->in_place = op->st != NTC_ST_OK;
+		} else {
+			op->st = ntc_blob_quarantine(writer->blobs, &op->digest);
+		}
+	}
+}
+
+static void sync_names(struct ntc_writer_thread *writer, struct group *g)
+{
+	for (unsigned shard = 0; shard < NTC_BLOB_SHARDS; shard++) {
+		enum ntc_status st = g->shards[shard] ? ntc_blob_sync_shard(writer->blobs, shard) : NTC_ST_OK;
+
+		if (!st)
+			continue;
+		for (size_t i = 0; i < g->count; i++) {
+			if (names_entry(g->ops[i]) && g->ops[i]->digest.bytes[0] == shard && !g->ops[i]->st)
+				g->ops[i]->st = st;
+		}
+	}
+}
+
+static enum ntc_status record_op(struct ntc_index *index, const struct ntc_op *op)
+{
+	const struct ntc_touch *touches = op->items;
+	enum ntc_status st = NTC_ST_OK;
+
+	switch (op->type) {
+	case NTC_OP_PUT:
+		return ntc_index_put(index, &op->row);
+	case NTC_OP_REMOVE:
+	case NTC_OP_QUARANTINE:
+		return ntc_index_remove(index, &op->digest);
+	case NTC_OP_TOUCH:
+		for (size_t i = 0; i < op->count && !st; i++)
+			st = ntc_index_touch(index, &touches[i].digest, touches[i].hits, touches[i].used);
+		return st;
+	case NTC_OP_COUNTERS:
+		return ntc_index_set(index, "counters", op->items, op->count);
+	default:
+		return NTC_ST_OK;
+	}
+}
+
+/* The rows of everything that went well so far, in one transaction. */
+static void record(struct ntc_writer_thread *writer, struct group *g)
+{
+	enum ntc_status st = ntc_index_begin(writer->index);
+
+	for (size_t i = 0; i < g->count && !st; i++) {
+		if (!g->ops[i]->st)
+			st = record_op(writer->index, g->ops[i]);
+	}
+	if (!st)
+		st = ntc_index_commit(writer->index);
+	if (!st)
+		return;
+	ntc_store_log(writer->log, NTC_LOG_ERROR, "the index cannot be written: %s (%s)", ntc_index_error(writer->index),
+		      ntc_status_text(st));
+	ntc_index_rollback(writer->index);
+	writer->index_damaged |= st == NTC_ST_BAD_STORE;
+	for (size_t i = 0; i < g->count; i++) {
+		/* A file that is gone for good is removed, whatever the index says: its row is dropped when it
+		 * is met again. So removing works on a full disk. */
+		if (g->ops[i]->type != NTC_OP_REMOVE && g->ops[i]->type != NTC_OP_QUARANTINE && !g->ops[i]->st)
+			g->ops[i]->st = st == NTC_ST_BAD_STORE ? NTC_ST_IO : st;
+	}
+}
+
+/* Puts that failed leave nothing. */
+static void undo(struct ntc_writer_thread *writer, struct group *g)
+{
+	for (size_t i = 0; i < g->count; i++) {
+		struct ntc_op *op = g->ops[i];
+
+		if (op->type != NTC_OP_PUT || !op->st)
+			continue;
+		ntc_blob_discard(writer->blobs, &g->temps[i]);
+		/* If the unlink fails or does not survive, the next start adopts a whole image: a put that was
+		 * not acknowledged may be there. */
+		if (g->published[i] && ntc_blob_unlink(writer->blobs, &op->digest))
+			ntc_store_log(writer->log, NTC_LOG_WARNING, "a blob without a row stays until the next start");
+	}
+}
+
+static void write_group(struct ntc_writer_thread *writer, struct group *g)
+{
+	write_files(writer, g);
+	change_names(writer, g);
+	sync_names(writer, g);
+	record(writer, g);
+	undo(writer, g);
+}
+
+/* --- eviction ----------------------------------------------------------------------------- */
+
+/*
+ * The least recently used of the index go. Their directories are not synced: an entry that comes back
+ * after a power cut is whole and was never removed by anybody.
+ */
+static void evict(struct ntc_writer_thread *writer, struct ntc_op *op)
+{
+	struct ntc_row *rows = calloc(NTC_EVICT_BATCH, sizeof(*rows));
+	size_t count = 0, gone = 0, victims;
+	bool begun = false;
+
+	op->st = rows ? ntc_index_oldest(writer->index, rows, NTC_EVICT_BATCH, &count) : NTC_ST_NO_MEMORY;
+	if (op->st)
+		goto out;
+	victims = ntc_evict_choose(rows, count, op->need);
+	for (size_t i = 0; i < victims; i++) {
+		op->st = ntc_blob_unlink(writer->blobs, &rows[i].digest);
+		if (!op->st)
+			rows[gone++] = rows[i];
+	}
+	op->st = ntc_index_begin(writer->index);
+	begun = !op->st;
+	for (size_t i = 0; i < gone && !op->st; i++)
+		op->st = ntc_index_remove(writer->index, &rows[i].digest);
+	if (!op->st)
+		op->st = ntc_index_commit(writer->index);
+	if (op->st && begun)
+		ntc_index_rollback(writer->index);
+out:
+	writer->index_damaged |= op->st == NTC_ST_BAD_STORE;
+	if (op->st)
+		ntc_store_log(writer->log, NTC_LOG_ERROR, "eviction: %s", ntc_status_text(op->st));
+	/* The files are gone even where the rows are not. */
+	op->items = rows;
+	op->count = gone;
+}
+
+/* --- the thread --------------------------------------------------------------------------- */
+
+static void post(struct ntc_writer_thread *writer, struct group *g)
+{
+	struct ntc_op_list done = { 0 };
+	uint64_t now = ntc_clock_mono_ns();
+
+	writer->groups++;
+	for (size_t i = 0; i < g->count; i++) {
+		g->ops[i]->durable_ns = now;
+		g->ops[i]->groups = writer->groups;
+		ntc_op_push(&done, g->ops[i]);
+	}
+	ntc_mailbox_post(writer->mailbox, &done);
+}
+
+static void *run(void *ctx)
+{
+	struct ntc_writer_thread *writer = ctx;
+	struct group g;
+
+	while (collect(writer, &g)) {
+		if (g.ops[0]->type == NTC_OP_EVICT)
+			evict(writer, g.ops[0]);
+		else
+			write_group(writer, &g);
+		post(writer, &g);
+	}
+	return NULL;
+}
+
+bool ntc_writer_start(struct ntc_writer_thread *writer)
+{
+	sigset_t all, before;
+
+	if (!ntc_queue_init(&writer->queue))
+		return false;
+	/* Signals are the owner's. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	writer->running = pthread_create(&writer->thread, NULL, run, writer) == 0;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (!writer->running)
+		ntc_queue_release(&writer->queue);
+	return writer->running;
+}
+
+void ntc_writer_stop(struct ntc_writer_thread *writer)
+{
+	if (!writer->running)
+		return;
+	ntc_queue_end(&writer->queue);
+	pthread_join(writer->thread, NULL);
+	ntc_queue_release(&writer->queue);
+	writer->running = false;
+}

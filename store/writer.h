@@ -1,0 +1,39 @@
+/*
+ * The writer thread: it alone changes the directory and the index, in the order of submission.
+ *
+ * It takes ops in groups: what comes within group_wait_ns of the group's first put, up to NTC_GROUP_MAX
+ * ops, a digest at most once. A group is written in phases, each for all its ops (docs/store.md says why
+ * in this order): temporary files; their syncs; renames and unlinks; one sync for each directory; one
+ * transaction. Then all of them are posted to the mailbox in order.
+ */
+#ifndef NTC_STORE_WRITER_H
+#define NTC_STORE_WRITER_H
+
+#include "store/blob.h"
+#include "store/index.h"
+#include "store/log.h"
+#include "store/op.h"
+
+#define NTC_GROUP_MAX 64u
+#define NTC_EVICT_BATCH 256u    /* entries evicted by one op */
+
+struct ntc_writer_thread {
+	struct ntc_queue queue;
+	struct ntc_mailbox *mailbox;            /* borrowed, as the next three */
+	struct ntc_blobs *blobs;
+	struct ntc_index *index;
+	const struct ntc_store_log *log;
+	uint64_t group_wait_ns;
+	uint64_t groups;
+	bool index_damaged;                     /* met; read it after the end */
+	pthread_t thread;
+	bool running;
+};
+
+/* Fields above `queue` excepted are the caller's to fill. False without memory or threads. */
+bool ntc_writer_start(struct ntc_writer_thread *writer);
+
+/* Finish what is queued and end the thread. Accepts one that was never started. */
+void ntc_writer_stop(struct ntc_writer_thread *writer);
+
+#endif
