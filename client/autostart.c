@@ -1,0 +1,228 @@
+/*
+ * Starting a daemon. A lock file beside the socket (".start") settles who does: everybody looks for a
+ * daemon again and again, and whoever gets the lock meanwhile, having looked once more under it, starts
+ * one. The starter notes a failed start in the lock file, so that the others do not each try for as long.
+ *
+ * The daemon is started by way of a shell that leaves it at once: so it is no child of this process, whose
+ * program may wait for all its children. It has a session of its own, no inherited descriptors, and says
+ * what it has to say into a log file beside the socket.
+ */
+#include "client/autostart.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "client/discover.h"
+
+#define PATH_ROOM 4096
+
+/* A failed start counts for so long. */
+#define FAILED_FOR NTC_LIMIT_AUTOSTART
+
+/* --- where ntcached is -------------------------------------------------------------------- */
+
+/* `dir` (with its length) and `tail`, if that is a file to be executed. */
+static bool found_at(const char *dir, size_t dir_len, const char *tail, char out[PATH_ROOM])
+{
+	int len = snprintf(out, PATH_ROOM, "%.*s/%s", (int)dir_len, dir, tail);
+
+	return len < PATH_ROOM && access(out, X_OK) == 0;
+}
+
+/* Beside this library (or the program it is linked into): lib/../bin/ntcached, or the same folder. */
+static bool found_beside_library(char out[PATH_ROOM])
+{
+	const char *slash;
+	Dl_info info;
+
+	if (!dladdr((void *)(uintptr_t)ntc_autostart, &info) || !info.dli_fname)
+		return false;
+	slash = strrchr(info.dli_fname, '/');
+	if (!slash)
+		return false;
+	return found_at(info.dli_fname, (size_t)(slash - info.dli_fname), "ntcached", out) ||
+	       found_at(info.dli_fname, (size_t)(slash - info.dli_fname), "../bin/ntcached", out);
+}
+
+static bool found_in_path(char out[PATH_ROOM])
+{
+	const char *path = getenv("PATH");
+
+	while (path && *path) {
+		size_t len = strcspn(path, ":");
+
+		/* Only absolute ones: not what lies about in the current directory. */
+		if (*path == '/' && found_at(path, len, "ntcached", out))
+			return true;
+		path += len + (path[len] == ':');
+	}
+	return false;
+}
+
+static bool find_daemon(const struct ntc_client *client, char out[PATH_ROOM])
+{
+	if (client->daemon) {
+		if (strlen(client->daemon) < PATH_ROOM && access(client->daemon, X_OK) == 0) {
+			strcpy(out, client->daemon);
+			return true;
+		}
+		ntc_explain(NTC_E_NO_DAEMON, "cannot start %.200s: %s", client->daemon, strerror(errno));
+		return false;
+	}
+	if (found_beside_library(out) || found_in_path(out))
+		return true;
+	ntc_explain(NTC_E_NO_DAEMON, "no ntcached to start: set NTCACHE_DAEMON or PATH");
+	return false;
+}
+
+/* --- starting ----------------------------------------------------------------------------- */
+
+static bool spawn(const char *program, const char *socket, const char *log)
+{
+	char idle[16];
+	char *const argv[] = {
+		/* In the background of a shell that ends at once. */
+		(char *)"sh", (char *)"-c", (char *)"\"$0\" \"$@\" &", (char *)program, (char *)"--socket",
+		(char *)socket, (char *)"--idle-exit", idle, NULL,
+	};
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attr;
+	sigset_t none, all;
+	pid_t pid;
+	int rc;
+
+	snprintf(idle, sizeof(idle), "%d", NTC_AUTOSTART_IDLE_S);
+	sigemptyset(&none);
+	sigfillset(&all);
+	rc = posix_spawn_file_actions_init(&actions);
+	if (rc) {
+		ntc_explain(NTC_E_NO_MEMORY, "cannot start %.200s: %s", program, strerror(rc));
+		return false;
+	}
+	rc = posix_spawnattr_init(&attr);
+	if (!rc)
+		rc = posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK |
+						     POSIX_SPAWN_SETSIGDEF);
+	if (!rc)
+		rc = posix_spawnattr_setsigmask(&attr, &none);
+	if (!rc)
+		rc = posix_spawnattr_setsigdefault(&attr, &all);
+	if (!rc)
+		rc = posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+	if (!rc)
+		rc = posix_spawn_file_actions_addopen(&actions, 1, log,
+						      O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0600);
+	if (!rc)
+		rc = posix_spawn_file_actions_adddup2(&actions, 1, 2);
+	if (!rc)
+		rc = posix_spawn_file_actions_addclosefrom_np(&actions, 3);
+	if (!rc)
+		rc = posix_spawn(&pid, "/bin/sh", &actions, &attr, argv, environ);
+	posix_spawnattr_destroy(&attr);
+	posix_spawn_file_actions_destroy(&actions);
+	if (rc) {
+		ntc_explain(NTC_E_NO_DAEMON, "cannot start %.200s: %s", program, strerror(rc));
+		return false;
+	}
+	/* The shell; somebody else may have waited for it already. */
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		continue;
+	return true;
+}
+
+/* --- the lock file ------------------------------------------------------------------------ */
+
+/* The directories of the user's socket, 0700, as the daemon would make them. */
+static void make_parent(const char *path)
+{
+	char parent[NTC_SOCKET_PATH_MAX];
+	char *slash;
+
+	snprintf(parent, sizeof(parent), "%s", path);
+	slash = strrchr(parent, '/');
+	if (!slash || slash == parent)
+		return;
+	*slash = '\0';
+	(void)mkdir(parent, 0700); /* it is there, or opening the lock file fails */
+}
+
+static void note_failure(int lock)
+{
+	uint64_t now = ntc_clock_mono_ns();
+
+	(void)!pwrite(lock, &now, sizeof(now), 0); /* only spares others the wait */
+}
+
+static bool failed_lately(int lock)
+{
+	uint64_t then, now = ntc_clock_mono_ns();
+
+	return pread(lock, &then, sizeof(then), 0) == sizeof(then) && then <= now && now - then < FAILED_FOR;
+}
+
+static void pause_a_little(void)
+{
+	struct timespec t = { .tv_nsec = (long)NTC_AUTOSTART_POLL };
+
+	(void)nanosleep(&t, NULL); /* interrupted: looking earlier does no harm */
+}
+
+enum ntc_err ntc_autostart(struct ntc_client *client, const char *path, uint64_t deadline, struct ntc_conn **conn)
+{
+	char program[PATH_ROOM], lock_path[NTC_SOCKET_PATH_MAX + 8], log[NTC_SOCKET_PATH_MAX + 8];
+	uint64_t over = ntc_deadline(-1, NTC_LIMIT_AUTOSTART), now;
+	bool locked = false, started = false;
+	enum ntc_err err;
+	int lock;
+
+	*conn = NULL;
+	if (!find_daemon(client, program))
+		return NTC_E_NO_DAEMON;
+	snprintf(lock_path, sizeof(lock_path), "%s.start", path);
+	snprintf(log, sizeof(log), "%s.log", path);
+	make_parent(path);
+	lock = open(lock_path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (lock < 0)
+		return ntc_explain(NTC_E_NO_DAEMON, "cannot start a daemon: %s: %s", lock_path, strerror(errno));
+	for (;;) {
+		/* Taking the lock comes first, so that this look is the one under it. */
+		if (!locked)
+			locked = flock(lock, LOCK_EX | LOCK_NB) == 0;
+		err = ntc_discover_try(client, path, deadline, conn);
+		if (err != NTC_E_NO_DAEMON)
+			break;
+		if (locked && !started) {
+			if (failed_lately(lock)) {
+				err = ntc_explain(NTC_E_NO_DAEMON, "a daemon could not be started just now: see %s", log);
+				break;
+			}
+			if (!spawn(program, path, log))
+				break;
+			started = true;
+			ntc_client_say(client, "ntcache: started %s on %s", program, path);
+		}
+		now = ntc_clock_mono_ns();
+		if (now >= over) {
+			if (started)
+				note_failure(lock);
+			err = ntc_explain(NTC_E_NO_DAEMON, "the daemon that was started does not answer: see %s", log);
+			break;
+		}
+		if (now >= deadline) {
+			err = ntc_explain(NTC_E_TIMEOUT, "the daemon that is being started does not answer yet");
+			break;
+		}
+		pause_a_little();
+	}
+	close(lock);
+	return err;
+}

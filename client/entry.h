@@ -1,0 +1,38 @@
+/*
+ * Entries inside the library: one aligned allocation that holds a body and, where the daemon has seen
+ * it, the stamp behind it. Immutable once made; the count is atomic.
+ */
+#ifndef NTC_CLIENT_ENTRY_H
+#define NTC_CLIENT_ENTRY_H
+
+#include "client/ntcache.h"
+#include "proto/entry.h"
+
+struct ntc_entry {
+	unsigned refs;              /* atomic */
+	enum ntc_source source;
+	uint8_t *memory;            /* aligned to NTC_BODY_ALIGN, so that parts are; owned */
+	struct ntc_body body;       /* views into memory */
+	const uint8_t *stamp;       /* NTC_STAMP_SIZE bytes of memory, or NULL */
+	struct ntc_digest digest;   /* of the key */
+};
+
+/* Memory for an image of `size` bytes: free(). NULL without memory. */
+uint8_t *ntc_image_memory(size_t size);
+
+/*
+ * The entry of an image (body and stamp) that came from a file or the socket: layout and checksum are
+ * checked, and that its key is `key` (any, if that is empty). `memory` is taken. *entry is given.
+ * OK, BAD_IMAGE, BAD_KEY, BAD_CHECKSUM, TOO_LARGE, NO_MEMORY; KEY_MISMATCH for a good image of another key.
+ */
+enum ntc_status ntc_entry_from_image(uint8_t *memory, size_t size, struct ntc_view key, enum ntc_source source,
+				     struct ntc_entry **entry, struct ntc_reason *reason);
+
+/*
+ * The same, read with pread() from a descriptor whose size has to be at least `size` (not closed).
+ * Also IO or what the errno says.
+ */
+enum ntc_status ntc_entry_from_fd(int fd, uint64_t size, struct ntc_view key, enum ntc_source source,
+				  struct ntc_entry **entry, struct ntc_reason *reason);
+
+#endif

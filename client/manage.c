@@ -1,0 +1,257 @@
+/* Looking after a daemon and its entries: ping, remove, list, show, statistics. Works in every mode. */
+#include "client/call.h"
+#include "client/entry.h"
+#include "client/key.h"
+#include "client/ladder.h"
+#include "proto/key.h"
+
+static struct ntc_view payload_of(const struct ntc_reply *reply)
+{
+	return ntc_view(reply->bytes, reply->len);
+}
+
+static enum ntc_err malformed(const char *what)
+{
+	return ntc_explain(NTC_E_PROTOCOL, "the daemon sent a malformed %s", what);
+}
+
+NTC_API enum ntc_err ntc_ping(struct ntc_client *client, int timeout_ms, uint64_t *pid)
+{
+	uint64_t deadline = ntc_deadline(timeout_ms, NTC_LIMIT_REQUEST);
+	enum ntc_err err = ntc_client_enter(client);
+	struct ntc_msg_done done;
+	struct ntc_reply reply;
+
+	if (pid)
+		*pid = 0;
+	if (err)
+		return err;
+	err = ntc_call(client, NTC_MSG_PING, ntc_view(NULL, 0), NTC_MSG_DONE, deadline, &reply);
+	if (err)
+		return err;
+	if (!ntc_msg_done_read(payload_of(&reply), &done))
+		err = malformed("DONE");
+	else if (pid)
+		*pid = done.value;
+	ntc_reply_clear(&reply);
+	return err;
+}
+
+/* --- removing ----------------------------------------------------------------------------- */
+
+static enum ntc_err remove_by(struct ntc_client *client, const struct ntc_msg_remove *message, uint64_t deadline)
+{
+	struct ntc_msg_done done;
+	struct ntc_reply reply;
+	struct ntc_pack pack;
+	enum ntc_err err;
+
+	if (client->mode == NTC_MODE_READ_ONLY)
+		return ntc_explain(NTC_E_DENIED, "mode readonly: nothing is removed");
+	if (!ntc_encode_remove(&pack, message))
+		return ntc_explain(NTC_E_NO_MEMORY, "out of memory");
+	err = ntc_call(client, NTC_MSG_REMOVE, ntc_pack_view(&pack), NTC_MSG_DONE, deadline, &reply);
+	ntc_pack_release(&pack);
+	if (err)
+		return err;
+	if (!ntc_msg_done_read(payload_of(&reply), &done))
+		err = malformed("DONE");
+	else if (done.value == 0)
+		err = NTC_MISS;
+	ntc_reply_clear(&reply);
+	return err;
+}
+
+NTC_API enum ntc_err ntc_remove(struct ntc_client *client, const struct ntc_key *key, int timeout_ms)
+{
+	uint64_t deadline = ntc_deadline(timeout_ms, NTC_LIMIT_SYNC);
+	struct ntc_msg_remove message;
+	enum ntc_err err = ntc_client_enter(client);
+
+	if (!err)
+		err = ntc_key_usable(key);
+	if (err)
+		return err;
+	message = (struct ntc_msg_remove){ .digest = ntc_key_digest_of(key), .key = ntc_key_view(key) };
+	return remove_by(client, &message, deadline);
+}
+
+NTC_API enum ntc_err ntc_remove_digest(struct ntc_client *client, const struct ntc_digest *digest, int timeout_ms)
+{
+	uint64_t deadline = ntc_deadline(timeout_ms, NTC_LIMIT_SYNC);
+	struct ntc_msg_remove message = { .key = ntc_view(NULL, 0) };
+	enum ntc_err err = ntc_client_enter(client);
+
+	if (!err && !digest)
+		err = ntc_explain(NTC_E_INVALID, "no digest");
+	if (err)
+		return err;
+	message.digest = *digest;
+	return remove_by(client, &message, deadline);
+}
+
+/* --- listing ------------------------------------------------------------------------------ */
+
+static struct ntc_row_view row_view(const struct ntc_row *row)
+{
+	return (struct ntc_row_view){
+		.digest = row->digest,
+		.kind = row->kind,
+		.uid = row->uid,
+		.size = row->size,
+		.put_wall_ns = row->put_wall_ns,
+		.cost_ns = row->cost_ns,
+		.hits = row->hits,
+		.used = row->used,
+		.parts = row->parts,
+		.key_len = row->key_len,
+	};
+}
+
+/* One page: NTC_OK, or NTC_MISS if `fn` stopped. *after moves on; *more tells whether there is another page. */
+static enum ntc_err list_page(struct ntc_client *client, struct ntc_msg_list *list, uint64_t deadline, ntc_row_fn *fn,
+			      void *ctx, bool *more)
+{
+	struct ntc_msg_rows rows;
+	struct ntc_reply reply;
+	struct ntc_reader r;
+	struct ntc_pack pack;
+	enum ntc_err err;
+	/* The zero digest, which stands for the start, may be an entry's. */
+	bool first = list->after.bytes[0] == 0 && memcmp(list->after.bytes, list->after.bytes + 1, 15) == 0;
+
+	*more = false;
+	if (!ntc_encode_list(&pack, list))
+		return ntc_explain(NTC_E_NO_MEMORY, "out of memory");
+	err = ntc_call(client, NTC_MSG_LIST, ntc_pack_view(&pack), NTC_MSG_ROWS, deadline, &reply);
+	ntc_pack_release(&pack);
+	if (err)
+		return err;
+	if (!ntc_msg_rows_read(payload_of(&reply), &rows) || rows.rows.len % NTC_ROW_SIZE ||
+	    (rows.more && !rows.rows.len)) {
+		err = malformed("ROWS");
+		goto out;
+	}
+	*more = rows.more;
+	for (r = ntc_reader(rows.rows.p, rows.rows.len); r.left;) {
+		struct ntc_row row = ntc_row_read(&r);
+		struct ntc_row_view view = row_view(&row);
+
+		/* Strictly ascending: so a listing ends, whatever is sent. */
+		if (memcmp(row.digest.bytes, list->after.bytes, sizeof(row.digest.bytes)) <= 0 && !first) {
+			err = malformed("ROWS");
+			goto out;
+		}
+		list->after = row.digest;
+		first = false;
+		if (!fn(ctx, &view)) {
+			err = NTC_MISS;
+			goto out;
+		}
+	}
+out:
+	ntc_reply_clear(&reply);
+	return err;
+}
+
+NTC_API enum ntc_err ntc_list(struct ntc_client *client, unsigned kind, int timeout_ms, ntc_row_fn *fn, void *ctx)
+{
+	uint64_t deadline = ntc_deadline(timeout_ms, NTC_LIMIT_LIST);
+	struct ntc_msg_list list = { .kind = kind, .limit = NTC_ROWS_MAX };
+	enum ntc_err err = ntc_client_enter(client);
+	bool more = true;
+
+	if (!err && !fn)
+		err = ntc_explain(NTC_E_INVALID, "no function");
+	while (!err && more)
+		err = list_page(client, &list, deadline, fn, ctx, &more);
+	/* Stopped by the caller. */
+	return err == NTC_MISS ? NTC_OK : err;
+}
+
+NTC_API enum ntc_err ntc_show(struct ntc_client *client, const struct ntc_digest *digest, int timeout_ms,
+			      struct ntc_row_view *row, struct ntc_entry **entry)
+{
+	uint64_t deadline = ntc_deadline(timeout_ms, NTC_LIMIT_REQUEST);
+	struct ntc_msg_show message = { .nothing = "" };
+	struct ntc_msg_shown shown;
+	struct ntc_reply reply;
+	struct ntc_pack pack;
+	struct ntc_reader r;
+	struct ntc_row found;
+	enum ntc_err err = ntc_client_enter(client);
+
+	if (entry)
+		*entry = NULL;
+	if (row)
+		*row = (struct ntc_row_view){ .kind = 0 };
+	if (!err && (!digest || !entry))
+		err = ntc_explain(NTC_E_INVALID, "no digest, or no place for the entry");
+	if (err)
+		return err;
+	message.digest = *digest;
+	if (!ntc_encode_show(&pack, &message))
+		return ntc_explain(NTC_E_NO_MEMORY, "out of memory");
+	err = ntc_call(client, NTC_MSG_SHOW, ntc_pack_view(&pack), NTC_MSG_SHOWN, deadline, &reply);
+	ntc_pack_release(&pack);
+	if (err)
+		return err;
+	if (!ntc_msg_shown_read(payload_of(&reply), &shown)) {
+		err = malformed("SHOWN");
+		goto out;
+	}
+	r = ntc_reader(shown.row.p, shown.row.len);
+	found = ntc_row_read(&r);
+	if (!ntc_read_done(&r)) {
+		err = malformed("SHOWN");
+		goto out;
+	}
+	err = ntc_ladder_entry(&reply, shown.size, shown.image, ntc_view(NULL, 0), NTC_FROM_SOCKET, entry);
+	if (!err && !ntc_digest_equal(&(*entry)->digest, digest)) {
+		ntc_entry_unref(*entry);
+		*entry = NULL;
+		err = ntc_explain(NTC_E_FORMAT, "the daemon showed another entry");
+	}
+	if (!err && row)
+		*row = row_view(&found);
+out:
+	ntc_reply_clear(&reply);
+	return err;
+}
+
+/* --- statistics --------------------------------------------------------------------------- */
+
+NTC_API enum ntc_err ntc_stats(struct ntc_client *client, int timeout_ms, ntc_counter_fn *fn, void *ctx)
+{
+	uint64_t deadline = ntc_deadline(timeout_ms, NTC_LIMIT_REQUEST);
+	enum ntc_err err = ntc_client_enter(client);
+	struct ntc_msg_counters message;
+	struct ntc_field field;
+	struct ntc_reply reply;
+	struct ntc_reader r;
+
+	if (!err && !fn)
+		err = ntc_explain(NTC_E_INVALID, "no function");
+	if (err)
+		return err;
+	err = ntc_call(client, NTC_MSG_STATS, ntc_view(NULL, 0), NTC_MSG_COUNTERS, deadline, &reply);
+	if (err)
+		return err;
+	if (!ntc_msg_counters_read(payload_of(&reply), &message) || ntc_key_check(message.counters, NULL)) {
+		err = malformed("COUNTERS");
+		goto out;
+	}
+	for (r = ntc_key_fields(message.counters); ntc_key_next(&r, &field);) {
+		char name[NTC_KEY_NAME_MAX + 1];
+		int64_t value;
+
+		if (field.type != NTC_TYPE_INT || !ntc_value_get_int(field.value, &value))
+			continue;
+		memcpy(name, field.name.p, field.name.len);
+		name[field.name.len] = '\0';
+		fn(ctx, name, value);
+	}
+out:
+	ntc_reply_clear(&reply);
+	return err;
+}
