@@ -176,7 +176,7 @@ static void note(void *ctx, const struct ntc_field_value *a, const struct ntc_fi
 	const struct ntc_field_value *any = a ? a : b;
 	char *log = ctx;
 
-	sprintf(log + strlen(log), "%c%.*s%c ", a ? '<' : ' ', (int)any->name_len, any->name, b ? '>' : ' ');
+	snprintf(log + strlen(log), 256 - strlen(log), "%c%.*s%c ", a ? '<' : ' ', (int)any->name_len, any->name, b ? '>' : ' ');
 }
 
 START_TEST(test_diff)
