@@ -16,7 +16,7 @@
 
 #include "client/call.h"
 #include "client/entry.h"
-#include "client/err.h"
+#include "client/errmap.h"
 #include "client/key.h"
 #include "client/ladder.h"
 #include "client/lease.h"

@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "client/err.h"
+#include "client/errmap.h"
 
 enum ntc_err ntc_call_malformed(struct ntc_conn *conn, unsigned type)
 {

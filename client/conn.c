@@ -13,7 +13,7 @@
 
 #include "base/compiler.h"
 #include "base/fdpass.h"
-#include "client/err.h"
+#include "client/errmap.h"
 #include "client/explain.h"
 
 #define IN_START (64u << 10)

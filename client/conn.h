@@ -19,7 +19,7 @@
 
 #include <pthread.h>
 
-#include "client/limits.h"
+#include "client/bounds.h"
 #include "client/ntcache.h"
 #include "proto/message.h"
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "client/err.h"
+#include "client/errmap.h"
 #include "client/explain.h"
 #include "client/key.h"
 

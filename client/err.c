@@ -1,5 +1,5 @@
-/* Outcomes: their names and texts, and what wire statuses and errno values become; see err.h. */
-#include "client/err.h"
+/* Outcomes: their names and texts, and what wire statuses and errno values become; see errmap.h. */
+#include "client/errmap.h"
 
 #include <errno.h>
 

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "client/limits.h"
+#include "client/bounds.h"
 
 static __thread char last_error[NTC_LIMIT_REASON];
 

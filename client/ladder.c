@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "client/call.h"
-#include "client/err.h"
+#include "client/errmap.h"
 #include "client/key.h"
 #include "client/misslog.h"
 #include "client/report.h"

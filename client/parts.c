@@ -16,9 +16,9 @@
 #include <unistd.h>
 
 #include "client/entry.h"
-#include "client/err.h"
+#include "client/errmap.h"
 #include "client/explain.h"
-#include "client/limits.h"
+#include "client/bounds.h"
 
 #define PATH_ROOM 4096
 #define TEMP_PREFIX ".new-"

@@ -7,7 +7,7 @@
 
 #include "client/call.h"
 #include "client/entry.h"
-#include "client/err.h"
+#include "client/errmap.h"
 #include "client/lease.h"
 
 /* A memfd with the body, sealed so that the daemon may read it without fear; -1, explained. */

@@ -2,8 +2,8 @@
  * Every limit of the client library, in one place. Each public call ends: by its own `timeout_ms`, or
  * with NTC_NO_TIMEOUT by the limit here. docs/limits.md lists them for people.
  */
-#ifndef NTC_CLIENT_LIMITS_H
-#define NTC_CLIENT_LIMITS_H
+#ifndef NTC_CLIENT_BOUNDS_H
+#define NTC_CLIENT_BOUNDS_H
 
 #include <stdint.h>
 

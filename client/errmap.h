@@ -1,6 +1,6 @@
 /* From the numbers of the wire to the numbers of the library: the one place. */
-#ifndef NTC_CLIENT_ERR_H
-#define NTC_CLIENT_ERR_H
+#ifndef NTC_CLIENT_ERRMAP_H
+#define NTC_CLIENT_ERRMAP_H
 
 #include "client/ntcache.h"
 #include "proto/status.h"
