@@ -5,7 +5,7 @@
 #ifndef NTC_KERNELS_NVCC_H
 #define NTC_KERNELS_NVCC_H
 
-#include "kernels/spec.h"
+#include "kernels/list.h"
 
 /* Whether a program of this path is nvcc. */
 bool ntc_nvcc_is(const char *path);

@@ -26,12 +26,11 @@
 
 #include <pthread.h>
 
+#include "kernels/list.h"
 #include "kernels/ntcache_cuda.h"
 
 #define NTC_SPEC_FORM 1
 #define NTC_SPEC_TEXT_MAX (32u << 10)   /* longer texts are in the key as their SHA-256 */
-#define NTC_SPEC_LIST_MAX 4096          /* config fields, headers, options, names */
-#define NTC_SPEC_NAME_MAX 200           /* characters of program, config and header names */
 #define NTC_SPEC_OPTION_MAX 4096        /* characters of an option or name expression */
 
 struct ntc_spec_text {
@@ -52,12 +51,6 @@ struct ntc_spec_header {
 	struct ntc_spec_text content;
 };
 
-/* A growing list of strings. */
-struct ntc_spec_list {
-	char **items;
-	size_t count, room;
-};
-
 struct ntc_kernel_spec {
 	char *program;
 	char arch[16];
@@ -76,15 +69,5 @@ struct ntc_kernel_spec {
 	pthread_mutex_t lock;           /* guards the key while it is made: a complete spec may be shared */
 	struct ntc_key *key;
 };
-
-/* Grow an array of `size`-byte items for one more: false without memory or over NTC_SPEC_LIST_MAX. */
-bool ntc_spec_grow(void **items, size_t count, size_t *room, size_t size);
-
-/* Append a copy of `text`. False as ntc_spec_grow(). */
-bool ntc_spec_list_add(struct ntc_spec_list *list, const char *text);
-void ntc_spec_list_release(struct ntc_spec_list *list);
-
-/* 1 to `max` printable ASCII characters without space and '='. */
-bool ntc_spec_name_valid(const char *name, size_t max);
 
 #endif

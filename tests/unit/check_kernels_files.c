@@ -141,7 +141,6 @@ START_TEST(a_directory_is_all_its_files)
 	ck_assert_str_ne(first, second);
 	ck_assert(ntc_identity_of_directory(in_root("d"), false, second));
 	ck_assert_str_eq(flat, second);
-	ck_assert_int_eq(rename(in_root("d/a"), "/dev/null/x"), -1);
 	put("d/c", "1");
 	ck_assert(ntc_identity_of_directory(in_root("d"), false, second));
 	ck_assert_str_ne(flat, second);
@@ -166,6 +165,7 @@ START_TEST(hashes_are_remembered_across_processes)
 {
 	struct ntc_memory_line line = { 1, 2, 3, 4, 5, "sha256:00" };
 	struct lines lines = { 0 };
+	static const char torn[] = "NTC1 1 2 3\nNTC1 9 2 3 4 5 sha256:00 0123456789abcdef\n";
 	int fd;
 
 	ntc_memory_append(&line);
@@ -178,7 +178,7 @@ START_TEST(hashes_are_remembered_across_processes)
 	/* A torn line, and one that was changed, are passed over; what follows is not. */
 	fd = open(in_root("ntcache/tools"), O_WRONLY | O_APPEND);
 	ck_assert_int_ge(fd, 0);
-	ck_assert_int_gt(write(fd, "NTC1 1 2 3\nNTC1 9 2 3 4 5 sha256:00 0123456789abcdef\n", 55 - 3), 0);
+	ck_assert_int_gt(write(fd, torn, sizeof(torn) - 1), 0);
 	close(fd);
 	line.dev = 7;
 	ntc_memory_append(&line);
@@ -456,7 +456,7 @@ END_TEST
 
 START_TEST(tools_are_found_in_path)
 {
-	char *found;
+	char *found, *before = strdup(getenv("PATH"));
 
 	put("bin/tool", "#!/bin/sh\n");
 	ck_assert_int_eq(chmod(in_root("bin/tool"), 0755), 0);
@@ -470,6 +470,8 @@ START_TEST(tools_are_found_in_path)
 	ck_assert_ptr_null(ntc_tool_find("none"));
 	setenv("PATH", "bin:", 1);
 	ck_assert_ptr_null(ntc_tool_find("tool"));
+	setenv("PATH", before, 1);
+	free(before);
 	ck_assert(ntc_nvcc_is("/usr/local/cuda/bin/nvcc"));
 	ck_assert(!ntc_nvcc_is("/usr/bin/gcc"));
 }
