@@ -199,11 +199,11 @@ const struct ntc_ctl_command ntc_ctl_ls = {
 	.line = "List entries: digest, kind, size, age, cost, hits, name",
 	.help = "Newest first. A VALUE is written as `ntcache-ctl show` shows it, strings\n"
 		"without quotes.\n"
-		"COST is what making the entry cost; NAME is the key's field program, name or\n"
-		"kernel.\n"
+		"COST is what making the entry cost; NAME is the key's field program, library\n"
+		"or name.\n"
 		"\nExamples:\n"
 		"  ntcache-ctl ls --limit 20\n"
-		"  ntcache-ctl ls --kind kernel --field arch=sm_90 --field BLOCK_SIZE=128\n"
+		"  ntcache-ctl ls --kind kernel --field arch=sm_90 -f config.BLOCK_SIZE=128\n"
 		"  ntcache-ctl ls --field 'application~__shared__'\n"
 		"  ntcache-ctl ls --quiet --kind library | xargs ntcache-ctl rm\n"
 		"\nExit status: 0 something was listed; 1 nothing fits; 3 no daemon.",

@@ -72,10 +72,22 @@ static void print_lines(const char *text, size_t len)
 	}
 }
 
+/* The width of the column of names: as wide as the longest, within reason. */
+static int name_width(const void *list, size_t len)
+{
+	struct ntc_field_value field;
+	size_t at = 0, width = 16;
+
+	while (ntc_field_next(list, len, &at, &field))
+		width = field.name_len > width ? field.name_len : width;
+	return width > 32 ? 32 : (int)width;
+}
+
 static void print_fields(const struct ntc_ctl *ctl, const void *list, size_t len, bool full)
 {
 	struct ntc_field_value field;
 	size_t at = 0, text_len;
+	int width = name_width(list, len);
 
 	while (ntc_field_next(list, len, &at, &field)) {
 		bool lines = full && field.type == NTC_TYPE_STRING && field.len &&
@@ -89,8 +101,8 @@ static void print_fields(const struct ntc_ctl *ctl, const void *list, size_t len
 			text = ntc_ctl_value_short(&field);
 			text_len = strlen(text);
 		}
-		printf("  %s%-16.*s%s ", ntc_ctl_colour(ctl->colour, NTC_CTL_CYAN), (int)field.name_len,
-		       field.name, ntc_ctl_colour(ctl->colour, NTC_CTL_PLAIN));
+		printf("  %s%-*.*s%s ", ntc_ctl_colour(ctl->colour, NTC_CTL_CYAN), width,
+		       (int)field.name_len, field.name, ntc_ctl_colour(ctl->colour, NTC_CTL_PLAIN));
 		if (lines) {
 			printf("text of %zu bytes:\n", field.len);
 			print_lines(text, text_len);

@@ -25,7 +25,7 @@ bool ntc_ctl_field_find(const void *list, size_t len, const char *name, struct n
 
 bool ntc_ctl_field_title(const void *key, size_t len, struct ntc_field_value *field)
 {
-	static const char *const names[] = { "program", "name", "kernel" };
+	static const char *const names[] = { "program", "library", "name" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (ntc_ctl_field_find(key, len, names[i], field) && field->type == NTC_TYPE_STRING)

@@ -14,7 +14,7 @@
 bool ntc_ctl_field_find(const void *list, size_t len, const char *name, struct ntc_field_value *field);
 
 /*
- * What to call an entry of this key: its field "program", "name" or "kernel", the first that is a string.
+ * What to call an entry of this key: its field "program", "library" or "name", the first that is a string.
  * False if it has none of them.
  */
 bool ntc_ctl_field_title(const void *key, size_t len, struct ntc_field_value *field);
