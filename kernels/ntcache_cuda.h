@@ -67,7 +67,7 @@ NTC_API void ntc_kernel_spec_application(struct ntc_kernel_spec *spec, const cha
 
 /*
  * Config fields: each becomes a macro of its name (a C identifier): ints in decimal, bools 1 or 0, floats as exact
- * hexadecimal, strings as they are (tokens such as `float`). A name twice is an error.
+ * hexadecimal (which wants C++17, NVRTC's default), strings as they are (tokens such as `float`). A name twice is an error.
  */
 NTC_API void ntc_kernel_spec_config_int(struct ntc_kernel_spec *spec, const char *name, int64_t value);
 NTC_API void ntc_kernel_spec_config_bool(struct ntc_kernel_spec *spec, const char *name, bool value);

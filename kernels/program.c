@@ -58,9 +58,10 @@ void ntc_program_float(double value, char text[NTC_NUMBER_TEXT])
 	mantissa = bits & UINT64_C(0xfffffffffffff);
 	exponent = (int)(bits >> 52 & 0x7ff);
 	if (isnan(value))
-		(void)snprintf(text, NTC_NUMBER_TEXT, "(__builtin_nan(\"\"))");
+		(void)snprintf(text, NTC_NUMBER_TEXT, "__builtin_bit_cast(double, 0x7ff8000000000000ull)");
 	else if (isinf(value))
-		(void)snprintf(text, NTC_NUMBER_TEXT, "(%s__builtin_huge_val())", sign);
+		(void)snprintf(text, NTC_NUMBER_TEXT, "__builtin_bit_cast(double, 0x%cff0000000000000ull)",
+			       *sign ? 'f' : '7');
 	else if (exponent == 0 && mantissa == 0)
 		(void)snprintf(text, NTC_NUMBER_TEXT, "%s0x0p+0", sign);
 	else if (exponent == 0)

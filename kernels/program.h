@@ -17,9 +17,12 @@
 char *ntc_program_text(const char *arrangement, size_t arrangement_len, const char *application, size_t application_len);
 
 /* Room for the text of any number. */
-#define NTC_NUMBER_TEXT 48
+#define NTC_NUMBER_TEXT 64
 
-/* A value as C++ reads it back, exactly: the least int, and floats in hexadecimal, infinite or no number. */
+/*
+ * A value as C++17 reads it back, exactly: also the least int, and floats, which are hexadecimal, or made of their bits if
+ * infinite or no number (NVRTC has no __builtin_huge_val).
+ */
 void ntc_program_int(int64_t value, char text[NTC_NUMBER_TEXT]);
 void ntc_program_float(double value, char text[NTC_NUMBER_TEXT]);
 

@@ -165,11 +165,11 @@ START_TEST(floats_read_back_exactly)
 		ck_assert_msg(memcmp(&back, &values[i], sizeof(back)) == 0, "%a became %s", values[i], text);
 	}
 	ntc_program_float(INFINITY, text);
-	ck_assert_str_eq(text, "(__builtin_huge_val())");
+	ck_assert_str_eq(text, "__builtin_bit_cast(double, 0x7ff0000000000000ull)");
 	ntc_program_float(-INFINITY, text);
-	ck_assert_str_eq(text, "(-__builtin_huge_val())");
+	ck_assert_str_eq(text, "__builtin_bit_cast(double, 0xfff0000000000000ull)");
 	ntc_program_float(-NAN, text);
-	ck_assert_str_eq(text, "(__builtin_nan(\"\"))");
+	ck_assert_str_eq(text, "__builtin_bit_cast(double, 0x7ff8000000000000ull)");
 }
 END_TEST
 
