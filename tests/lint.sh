@@ -89,7 +89,7 @@ name='[A-Za-z0-9_]+\.h'
 		done
 	fi
 	if have codespell; then
-		codespell -q 3 --skip 'tests/fuzz/corpus,tests/vectors' --ignore-words-list inout,te,ths,statics,addd $(files '*.[ch]' '*.md' '*.sh' 'docs/man/*') \
+		codespell -q 3 --skip 'tests/fuzz/corpus,tests/vectors' --ignore-words-list inout,te,ths,statics,nd,addd $(files '*.[ch]' '*.md' '*.sh' 'docs/man/*') \
 			2>&1 | report "codespell"
 	fi
 	if have shellcheck; then
