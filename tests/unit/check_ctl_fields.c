@@ -92,7 +92,7 @@ START_TEST(test_filter_values)
 	ck_assert(fits("program=add"));
 	ck_assert(!fits("program=ad"));
 	ck_assert(!fits("program=\"add\""));
-	ck_assert(!fits("program=addd"));
+	ck_assert(!fits("program=adder"));
 	ck_assert(!fits("program="));
 	ck_assert(fits("program~dd"));
 	ck_assert(fits("program~"));
