@@ -27,6 +27,7 @@ struct want {
 	size_t index;                   /* in the caller's keys */
 	const struct ntc_key *key;
 	uint64_t sent_ns;
+	size_t left_when_sent;          /* the acquire's `left` then: tells whether something was answered since */
 	bool answered;
 	char why[160];                  /* why the upper rungs had nothing */
 };
@@ -203,9 +204,9 @@ static bool understand_error(struct acquire *a, struct want *want, struct ntc_an
 	unsigned status = 0;
 	enum ntc_err err = ntc_call_error(a->conn, &want->request.reply, &status);
 
-	if (status == NTC_ST_BUSY && a->under_way) {
-		/* As many as it took; the next is sent when one of those was answered. */
-		a->window = a->under_way;
+	if (status == NTC_ST_BUSY && (a->under_way || a->left != want->left_when_sent)) {
+		/* As many as it took; the next is sent when one of those was answered, or has been meanwhile. */
+		a->window = a->under_way ? a->under_way : 1;
 		return false;
 	}
 	if (status == NTC_ST_BAD_KEY) {
@@ -245,6 +246,8 @@ static void take_answer(struct acquire *a, struct want *want)
 	ntc_reply_clear(&want->request.reply);
 	if (answer.err != NTC_ALONE)
 		answer.why[0] = '\0';
+	if (done && a->window < NTC_LIMIT_WINDOW)
+		a->window++;
 	if (done)
 		deliver(a, want, &answer);
 	else if (want < a->wants + a->next)
@@ -275,6 +278,7 @@ static enum ntc_err send_want(struct acquire *a, struct want *want)
 		return ntc_explain(NTC_E_NO_MEMORY, "out of memory");
 	want->request.waiter = &a->waiter;
 	want->sent_ns = ntc_clock_mono_ns();
+	want->left_when_sent = a->left;
 	err = ntc_conn_send(a->conn, NTC_MSG_ACQUIRE, ntc_pack_view(&pack), -1, &want->request,
 			    ntc_deadline(-1, NTC_LIMIT_REQUEST));
 	ntc_pack_release(&pack);

@@ -241,8 +241,8 @@ static enum ntc_err publish(int parts, const char *path, const char *name, const
 	int dir;
 
 	sweep(parts);
-	/* parts_path() left room for this. */
-	snprintf(temp_path, sizeof(temp_path), "%s/" TEMP_PREFIX "XXXXXX", path);
+	if (snprintf(temp_path, sizeof(temp_path), "%s/" TEMP_PREFIX "XXXXXX", path) >= (int)sizeof(temp_path))
+		return ntc_explain(NTC_E_IO, "the directory of parts has too long a path");
 	if (!mkdtemp(temp_path))
 		return failed("cannot make", temp_path);
 	temp = strrchr(temp_path, '/') + 1;
