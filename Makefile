@@ -301,6 +301,41 @@ coverage: deps
 	$(Q)$(SUBMAKE) BUILD=build/coverage CFLAGS='-O0 -g' EXTRA_CFLAGS=--coverage LDFLAGS=--coverage check-run
 	$(Q)tests/coverage.sh build/coverage
 
+# --- fuzzing ---------------------------------------------------------------------------------------
+FUZZ_SECONDS ?= 300
+FUZZ_CC ?= $(firstword $(shell command -v clang-14 clang 2>/dev/null) clang)
+FUZZ_FLAGS := -std=gnu11 -D_GNU_SOURCE -I. -Iproto -O1 -g -fno-omit-frame-pointer \
+	      -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
+FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(FUZZ_SRC))
+FUZZ_BIN := $(addprefix build/fuzz/fuzz_,$(FUZZ_NAMES))
+# Larger inputs cost time and reach nothing that smaller ones do not.
+FUZZ_LIMITS := -max_len=8192 -timeout=10 -rss_limit_mb=2048
+
+build/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(PROTO_SRC) $(wildcard proto/*.h base/*.h tests/fuzz/*.h)
+	@mkdir -p $(@D)
+	$(call say,FUZZ,$@)$(FUZZ_CC) $(FUZZ_FLAGS) -o $@ $< $(PROTO_SRC) -lxxhash
+
+## fuzz: run each fuzz target FUZZ_SECONDS (300); new inputs go to build/fuzz/found/, findings to build/fuzz/
+.PHONY: fuzz fuzz-merge
+fuzz: $(FUZZ_BIN)
+	$(Q)for name in $(FUZZ_NAMES); do \
+		mkdir -p build/fuzz/found/$$name; \
+		build/fuzz/fuzz_$$name $(FUZZ_LIMITS) -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 \
+			-dict=tests/fuzz/$$name.dict -artifact_prefix=build/fuzz/$$name- \
+			build/fuzz/found/$$name tests/fuzz/corpus/$$name || exit 1; \
+	done
+
+## fuzz-merge: make tests/fuzz/corpus the smallest set that covers what it and build/fuzz/found/ cover
+fuzz-merge: $(FUZZ_BIN)
+	$(Q)for name in $(FUZZ_NAMES); do \
+		rm -rf build/fuzz/merged/$$name; \
+		mkdir -p build/fuzz/merged/$$name build/fuzz/found/$$name; \
+		build/fuzz/fuzz_$$name $(FUZZ_LIMITS) -merge=1 build/fuzz/merged/$$name \
+			tests/fuzz/corpus/$$name build/fuzz/found/$$name || exit 1; \
+		rm -rf tests/fuzz/corpus/$$name; \
+		cp -r build/fuzz/merged/$$name tests/fuzz/corpus/$$name; \
+	done
+
 ## clean: remove everything that was built
 .PHONY: clean
 clean:
