@@ -28,10 +28,11 @@ static const char head[] =
 	"sans-serif;\n"
 	"       color: #1c2330; background: #fff }\n"
 	"h1 { font-size: 24px; margin: 0 0 4px } h2 { font-size: 17px; margin: 28px 0 4px }\n"
-	"p { margin: 4px 0; max-width: 900px } .dim { color: #5a6577 }\n"
+	"p { margin: 4px 0 } .dim { color: #5a6577 }\n"
 	"svg { display: block; width: 100%; height: auto; font: 12px system-ui, sans-serif }\n"
 	"text { fill: #3b4556 } .grid { stroke: #e3e7ee } .lane { fill: #f5f7fa }\n"
-	".compile { fill: #d95f20 } .slot { fill: #f2cf9f } .wait { fill: #8fb0dd } .hit { fill: #1f9d61 }\n"
+	".bar { fill: #4a5568 } .compile { fill: #d95f20 } .slot { fill: #f2cf9f } .wait { fill: #8fb0dd } "
+	".hit { fill: #1f9d61 }\n"
 	".key { display: inline-block; width: 14px; height: 14px; border-radius: 2px; margin: 0 6px -2px "
 	"18px }\n"
 	".key:first-child { margin-left: 0 }\n"
@@ -66,7 +67,9 @@ static double axis_step(double wall)
 
 static void write_time(FILE *f, double s)
 {
-	if (s >= 1)
+	if (s <= 0)
+		fputs("0", f);
+	else if (s >= 1)
 		fprintf(f, "%.4g s", s);
 	else
 		fprintf(f, "%.4g ms", s * 1e3);
@@ -86,7 +89,6 @@ static void write_bars(FILE *f, const struct demo *demo)
 {
 	static const enum demo_phase order[] = { DEMO_OFF, DEMO_COLD, DEMO_WARM };
 	static const char *const names[] = { "cache off", "cold cache", "warm cache" };
-	static const char *const classes[] = { "compile", "wait", "hit" };
 	double off = demo_wall_s(&demo->seen[DEMO_OFF]), longest = 0;
 
 	for (int i = 0; i < 3; i++)
@@ -100,8 +102,8 @@ static void write_bars(FILE *f, const struct demo *demo)
 
 		fprintf(f, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">%s</text>", LEFT - 8, y + 15,
 			names[i]);
-		fprintf(f, "<rect class=\"%s\" x=\"%d\" y=\"%d\" width=\"%.2f\" height=\"20\" rx=\"2\"/>",
-			classes[i], LEFT, y, width < 2 ? 2 : width);
+		fprintf(f, "<rect class=\"bar\" x=\"%d\" y=\"%d\" width=\"%.2f\" height=\"20\" rx=\"2\"/>",
+			LEFT, y, width < 2 ? 2 : width);
 		fprintf(f, "<text x=\"%.1f\" y=\"%d\"><tspan font-weight=\"600\">", LEFT + width + 8, y + 15);
 		write_time(f, wall);
 		fprintf(f, "</tspan>, %zu compiles", seen->compiles);
