@@ -74,6 +74,7 @@ struct ntc_flights {
 	struct ntc_flight_options options;
 	struct ntc_flight_counts counts;
 	uint64_t last_lease, last_walk;
+	uint64_t key_bytes;             /* of all flights */
 	struct claims waits, leases;    /* all */
 	struct flight_bucket flights[BUCKETS];
 	struct task_bucket tasks[BUCKETS];
@@ -123,9 +124,12 @@ static struct flight *flight_make(struct ntc_flights *f, struct ntc_view key, co
 
 	if (flight)
 		return flight;
+	if (key.len > f->options.key_bytes_max - f->key_bytes)
+		return NULL;
 	flight = malloc(sizeof(*flight) + key.len);
 	if (!flight)
 		return NULL;
+	f->key_bytes += key.len;
 	*flight = (struct flight){ .digest = *digest, .key_len = key.len };
 	if (key.len)
 		memcpy(flight->key, key.p, key.len);
@@ -184,10 +188,11 @@ static struct claim *lease_find(const struct ntc_flights *f, uint64_t conn, uint
 }
 
 /* Forget those of the three that nothing refers to any more. Each may be NULL. */
-static void sweep(struct flight *flight, struct task *task, struct group *group)
+static void sweep(struct ntc_flights *f, struct flight *flight, struct task *task, struct group *group)
 {
 	if (flight && !flight->holder && TAILQ_EMPTY(&flight->waits)) {
 		LIST_REMOVE(flight, in_bucket);
+		f->key_bytes -= flight->key_len;
 		free(flight);
 	}
 	if (task && !task->pins && TAILQ_EMPTY(&task->waits) && TAILQ_EMPTY(&task->leases)) {
@@ -226,7 +231,7 @@ static void wait_end(struct ntc_flights *f, struct claim *c, bool tell, enum ntc
 	wait_unlink(f, c);
 	if (tell)
 		f->options.answer(f->options.ctx, &c->asker, verdict, NULL, result);
-	sweep(c->flight, c->task, c->group);
+	sweep(f, c->flight, c->task, c->group);
 	free(c);
 }
 
@@ -370,7 +375,7 @@ static void lease_end(struct ntc_flights *f, struct claim *c, uint64_t now_ns)
 	task->pins++;
 	if (group)
 		group->pins++;
-	f->options.lease_ended(f->options.ctx, c->lease);
+	f->options.lease_ended(f->options.ctx, &c->asker, c->lease);
 	offer_flight(f, flight, now_ns);
 	if (group) {
 		group->held--;
@@ -381,7 +386,7 @@ static void lease_end(struct ntc_flights *f, struct claim *c, uint64_t now_ns)
 	}
 	task->pins--;
 	free(c);
-	sweep(flight, task, group);
+	sweep(f, flight, task, group);
 }
 
 /* --- what the owner asks for -------------------------------------------------------------- */
@@ -403,7 +408,7 @@ enum ntc_status ntc_flights_ask(struct ntc_flights *f, const struct ntc_ask *ask
 		group = group_make(f, ask->asker.conn, ask->group, ask->width);
 	if (!task || (ask->group && !group)) {
 		free(c);
-		sweep(flight, task, group);
+		sweep(f, flight, task, group);
 		return NTC_ST_NO_MEMORY;
 	}
 	*c = (struct claim){
@@ -582,7 +587,7 @@ void ntc_flights_free(struct ntc_flights *f)
 		c->flight->holder = NULL;
 		if (c->group)
 			c->group->held--;
-		sweep(c->flight, c->task, c->group);
+		sweep(f, c->flight, c->task, c->group);
 		free(c);
 	}
 	free(f);

@@ -52,11 +52,12 @@ struct ntc_flight_options {
 	uint64_t lease_ns;      /* time of a lease; longer if four times its estimate is */
 	uint64_t lease_max_ns;  /* longest time of a lease, also by extension */
 	uint64_t wait_max_ns;   /* longest wait */
+	uint64_t key_bytes_max; /* of all flights */
 	/* A wait is answered. `grant` with LEASE, `result` with PUT and FAILED, else NULL; borrowed. */
 	void (*answer)(void *ctx, const struct ntc_asker *asker, enum ntc_verdict verdict,
 		       const struct ntc_grant *grant, const void *result);
 	/* A lease ended, for whatever reason. Told before anything that follows from it. */
-	void (*lease_ended)(void *ctx, uint64_t lease);
+	void (*lease_ended)(void *ctx, const struct ntc_asker *holder, uint64_t lease);
 	void *ctx;
 };
 
@@ -87,8 +88,8 @@ struct ntc_ask {
 };
 
 /*
- * Ask for a lease. Answers by the callback, now or later, exactly once; unless this returns NO_MEMORY (then
- * never), or the connection is dropped first.
+ * Ask for a lease. Answers by the callback, now or later, exactly once; unless this returns NO_MEMORY (also
+ * for more keys than key_bytes_max; then never), or the connection is dropped first.
  */
 enum ntc_status ntc_flights_ask(struct ntc_flights *flights, const struct ntc_ask *ask, uint64_t now_ns);
 

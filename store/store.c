@@ -121,6 +121,13 @@ uint64_t ntc_store_hit(struct ntc_store *store, const struct ntc_digest *digest,
 	return entry ? entry->cost_ns : 0;
 }
 
+unsigned ntc_store_kind(const struct ntc_store *store, const struct ntc_digest *digest)
+{
+	const struct ntc_entry *entry = ntc_table_find(&store->table, digest);
+
+	return entry ? entry->kind : 0;
+}
+
 /* --- eviction ----------------------------------------------------------------------------- */
 
 static void send_evict(struct ntc_store *store, uint64_t need)

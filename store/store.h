@@ -140,6 +140,9 @@ void ntc_store_suspect(struct ntc_store *store, const struct ntc_digest *digest)
  */
 uint64_t ntc_store_hit(struct ntc_store *store, const struct ntc_digest *digest, uint64_t count);
 
+/* The kind of an entry, or 0 if there is no such entry. */
+unsigned ntc_store_kind(const struct ntc_store *store, const struct ntc_digest *digest);
+
 /* Rows in order of digests behind `after`; borrowed for the callback. What is not on disk yet is left out. */
 typedef void ntc_list_fn(void *ctx, enum ntc_status st, const struct ntc_row *rows, size_t count, bool more);
 void ntc_store_list(struct ntc_store *store, const struct ntc_digest *after, unsigned kind, size_t limit,

@@ -39,9 +39,10 @@ static void on_answer(void *ctx, const struct ntc_asker *asker, enum ntc_verdict
 	};
 }
 
-static void on_ended(void *ctx, uint64_t lease)
+static void on_ended(void *ctx, const struct ntc_asker *holder, uint64_t lease)
 {
 	(void)ctx;
+	ck_assert_uint_gt(holder->conn, 0);
 	ended[ended_count++] = lease;
 }
 
@@ -51,6 +52,7 @@ static void start(void)
 		.lease_ns = 60 * S,
 		.lease_max_ns = 3600 * S,
 		.wait_max_ns = 3600 * S,
+		.key_bytes_max = 4096,
 		.answer = on_answer,
 		.lease_ended = on_ended,
 		.ctx = &told_count,
@@ -418,6 +420,20 @@ START_TEST(one_digest_two_keys)
 }
 END_TEST
 
+START_TEST(keys_are_bounded)
+{
+	char big[4000];
+	struct ntc_ask a = { .asker = { .conn = 1, .task = 1, .request = 1 }, .key = ntc_view(big, sizeof(big)) };
+
+	memset(big, 'x', sizeof(big));
+	ck_assert_int_eq(ntc_flights_ask(flights, &a, 0), NTC_ST_OK);
+	a.key.len = 97;
+	ck_assert_int_eq(ntc_flights_ask(flights, &a, 0), NTC_ST_NO_MEMORY);
+	ntc_flights_drop(flights, 1, 0);
+	ck_assert_int_eq(ntc_flights_ask(flights, &a, 0), NTC_ST_OK);
+}
+END_TEST
+
 /* --- random operations -------------------------------------------------------------------- */
 
 #define CONNS 5
@@ -601,6 +617,7 @@ int main(void)
 	tcase_add_test(rules, a_group_that_ran_out_of_leases_waits);
 	tcase_add_test(rules, put_by_somebody_else);
 	tcase_add_test(rules, one_digest_two_keys);
+	tcase_add_test(rules, keys_are_bounded);
 	suite_add_tcase(suite, rules);
 	tcase_add_checked_fixture(random, start, stop);
 	tcase_add_loop_test(random, random_operations, 0, 20);

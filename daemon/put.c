@@ -1,0 +1,340 @@
+/*
+ * PUT and SYNC: what a maker hands over, from its bytes to the disk.
+ *
+ *     bytes (inside, or a sealed memfd) ─► checked ─► stamped ─► the store says NEW, KNOWN, DIFFERS ─► the waits are
+ *     answered, the lease ends, STORED is sent ─► later: durable, which SYNC waits for
+ *
+ * A PUT ends its lease whatever its answer.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "daemon/limits.h"
+#include "daemon/log.h"
+#include "daemon/request.h"
+#include "proto/key.h"
+
+/* One put on its way. Lives until the store has called back for the last time. */
+struct put {
+	struct ntc_server *server;
+	uint64_t connection, id;
+	uint64_t lease, cost_ns, number;
+	struct ntc_peer peer;
+	unsigned kind;
+	struct ntc_buffer *image;       /* until it is decided */
+};
+
+/* A SYNC that waits for the puts up to a number. */
+struct ntc_sync {
+	TAILQ_ENTRY(ntc_sync) link;
+	uint64_t id;
+	uint64_t up_to;
+	unsigned left;
+};
+
+static void put_free(struct put *put)
+{
+	ntc_buffer_unref(put->image);
+	free(put);
+}
+
+/* Answer that it was not taken, end the lease, forget it. */
+static void put_refuse(struct put *put, enum ntc_status st, const char *text)
+{
+	struct ntc_server *server = put->server;
+	struct ntc_client_state *client = ntc_server_client(server, put->connection);
+
+	if (st == NTC_ST_COLLISION) {
+		server->stats.collisions++;
+		ntc_log(NTC_LOG_WARNING, "pid %d put an entry whose digest another key has: not stored", (int)put->peer.pid);
+	} else {
+		server->stats.puts_refused++;
+		ntc_log(NTC_LOG_NOTICE, "a put of pid %d is refused: %s", (int)put->peer.pid,
+			text ? text : ntc_status_text(st));
+	}
+	/* NO_SUCH_LEASE is fine: it was made without one, or too late. */
+	(void)ntc_flights_release(server->flights, put->connection, put->lease, ntc_clock_mono_ns());
+	if (client)
+		ntc_reply_error(client->session, put->id, st, text);
+	put_free(put);
+}
+
+/* --- durable ------------------------------------------------------------------------------ */
+
+static void sync_answer(struct ntc_client_state *client, struct ntc_sync *sync)
+{
+	enum ntc_status st = client->put_failure;
+
+	client->put_failure = NTC_ST_OK;
+	if (st)
+		ntc_reply_error(client->session, sync->id, st, "a put could not be written");
+	else
+		ntc_reply_done(client->session, sync->id, 0);
+	TAILQ_REMOVE(&client->syncs, sync, link);
+	client->pending--;
+	free(sync);
+}
+
+static void put_durable(void *ctx, enum ntc_status st)
+{
+	struct put *put = ctx;
+	struct ntc_client_state *client = ntc_server_client(put->server, put->connection);
+	struct ntc_sync *sync, *next;
+
+	if (st)
+		ntc_log(NTC_LOG_WARNING, "a put of pid %d was lost: %s", (int)put->peer.pid, ntc_status_text(st));
+	if (client) {
+		client->puts_undurable--;
+		if (st && !client->put_failure)
+			client->put_failure = st;
+		for (sync = TAILQ_FIRST(&client->syncs); sync; sync = next) {
+			next = TAILQ_NEXT(sync, link);
+			if (put->number <= sync->up_to && --sync->left == 0)
+				sync_answer(client, sync);
+		}
+	}
+	put_free(put);
+}
+
+void ntc_sync_handle(struct ntc_server *server, struct ntc_client_state *client, const struct ntc_frame *frame)
+{
+	struct ntc_sync *sync;
+	struct ntc_msg_sync m;
+
+	(void)server;
+	if (!ntc_msg_sync_read(frame->payload, &m)) {
+		ntc_reply_error(client->session, frame->id, NTC_ST_BAD_MESSAGE, NULL);
+		return;
+	}
+	if (client->pending >= NTC_SESSION_REQUESTS_MAX) {
+		ntc_reply_error(client->session, frame->id, NTC_ST_BUSY, NULL);
+		return;
+	}
+	sync = calloc(1, sizeof(*sync));
+	if (!sync) {
+		ntc_reply_error(client->session, frame->id, NTC_ST_NO_MEMORY, NULL);
+		return;
+	}
+	*sync = (struct ntc_sync){ .id = frame->id, .up_to = client->last_put, .left = client->puts_undurable };
+	TAILQ_INSERT_TAIL(&client->syncs, sync, link);
+	client->pending++;
+	if (sync->left == 0)
+		sync_answer(client, sync);
+}
+
+void ntc_sync_drop(struct ntc_client_state *client)
+{
+	struct ntc_sync *sync;
+
+	while ((sync = TAILQ_FIRST(&client->syncs))) {
+		TAILQ_REMOVE(&client->syncs, sync, link);
+		free(sync);
+	}
+}
+
+/* --- decided ------------------------------------------------------------------------------ */
+
+/* Hand an image to everyone who waits for its key; ends the lease. */
+static void hand_over(struct ntc_server *server, struct ntc_buffer *image, int fd, uint64_t cost_ns)
+{
+	struct ntc_made made = { .outgoing = { .image = image, .fd = fd }, .cost_ns = cost_ns };
+	struct ntc_digest digest;
+	struct ntc_image parsed;
+
+	if (ntc_image_parse(ntc_view(image->bytes, image->len), &parsed, NULL))
+		return;
+	digest = ntc_key_digest(parsed.body.key);
+	ntc_flights_put(server->flights, parsed.body.key, &digest, &made, ntc_clock_mono_ns());
+	ntc_outgoing_release(&made.outgoing);
+}
+
+/* Of two bodies the first stays: those who wait get that one. */
+struct differing {
+	struct ntc_server *server;
+	uint64_t connection, lease;
+};
+
+static void differing_loaded(void *ctx, enum ntc_status st, const struct ntc_loaded *loaded)
+{
+	struct differing *d = ctx;
+
+	if (!st)
+		hand_over(d->server, loaded->image, loaded->fd, loaded->row.cost_ns);
+	else
+		(void)ntc_flights_release(d->server->flights, d->connection, d->lease, ntc_clock_mono_ns());
+	free(d);
+}
+
+static void hand_over_the_first(struct put *put)
+{
+	struct differing *d = malloc(sizeof(*d));
+	struct ntc_image parsed;
+
+	if (!d || ntc_image_parse(ntc_view(put->image->bytes, put->image->len), &parsed, NULL)) {
+		free(d);
+		(void)ntc_flights_release(put->server->flights, put->connection, put->lease, ntc_clock_mono_ns());
+		return;
+	}
+	*d = (struct differing){ .server = put->server, .connection = put->connection, .lease = put->lease };
+	ntc_store_load(put->server->store, parsed.body.key, differing_loaded, d);
+}
+
+static void put_decided(void *ctx, enum ntc_status st, enum ntc_stored result)
+{
+	struct put *put = ctx;
+	struct ntc_server *server = put->server;
+	struct ntc_client_state *client;
+
+	if (st) {
+		put_refuse(put, st, NULL);
+		return;
+	}
+	if (put->cost_ns) {
+		server->stats.makes++;
+		server->stats.makes_by_kind[put->kind]++;
+		server->stats.make_time_ns += put->cost_ns;
+	}
+	if (result == NTC_STORED_DIFFERS) {
+		server->stats.differs++;
+		hand_over_the_first(put);
+	} else {
+		hand_over(server, put->image, -1, put->cost_ns);
+	}
+	client = ntc_server_client(server, put->connection);
+	if (client) {
+		ntc_reply_stored(client->session, put->id, result);
+		/* The reply may have ended the session. */
+		client = ntc_server_client(server, put->connection);
+	}
+	if (result != NTC_STORED_NEW) {
+		server->stats.puts_known += result == NTC_STORED_KNOWN;
+		put_free(put);
+		return;
+	}
+	server->stats.puts++;
+	if (client) {
+		put->number = ++client->last_put;
+		client->puts_undurable++;
+	}
+	ntc_buffer_unref(put->image);
+	put->image = NULL;
+}
+
+/* The body is read and its seal is good: compare, stamp, give it to the store. */
+static void put_submit(struct put *put)
+{
+	uint64_t body_len = put->image->len - NTC_STAMP_SIZE;
+	struct ntc_server *server = put->server;
+	struct ntc_stamp stamp = {
+		.put_wall_ns = ntc_clock_wall_ns(),
+		.cost_ns = put->cost_ns < NTC_COST_MAX_NS ? put->cost_ns : NTC_COST_MAX_NS,
+		.uid = put->peer.uid,
+		.gid = put->peer.gid,
+		.pid = (uint32_t)put->peer.pid,
+	};
+	struct ntc_lease_view lease;
+	struct ntc_body body;
+
+	/* Parsed before; parsing again is cheaper than carrying the views through a thread. */
+	if (ntc_body_parse(ntc_view(put->image->bytes, body_len), &body, NULL)) {
+		put_refuse(put, NTC_ST_BAD_IMAGE, NULL);
+		return;
+	}
+	put->kind = body.kind;
+	if (!ntc_flights_find_lease(server->flights, put->connection, put->lease, &lease)) {
+		uint64_t held = ntc_clock_mono_ns() - lease.since_ns;
+
+		if (!ntc_view_equal(lease.key, body.key)) {
+			put_refuse(put, NTC_ST_KEY_MISMATCH, NULL);
+			return;
+		}
+		/* Nothing costs more than the time it was being made in. */
+		if (stamp.cost_ns > held)
+			stamp.cost_ns = held;
+	}
+	put->cost_ns = stamp.cost_ns;
+	memcpy(stamp.host, server->host, sizeof(stamp.host));
+	memcpy(stamp.exe, put->peer.exe, sizeof(stamp.exe));
+	ntc_stamp_write(&stamp, &body.checksum, put->image->bytes + body_len);
+	ntc_store_put(server->store, put->image, put_decided, put_durable, put);
+}
+
+static void put_ingested(void *ctx, enum ntc_status st, struct ntc_buffer *image)
+{
+	struct put *put = ctx;
+
+	put->image = image;
+	if (st)
+		put_refuse(put, st, NULL);
+	else
+		put_submit(put);
+}
+
+/* --- arrived ------------------------------------------------------------------------------ */
+
+/* A body inside the frame: copied, checked here. */
+static enum ntc_status put_inline(struct put *put, struct ntc_view bytes, struct ntc_reason *reason)
+{
+	struct ntc_body body;
+	enum ntc_status st = ntc_body_parse(bytes, &body, reason);
+
+	if (!st && ntc_body_verify(&body))
+		st = ntc_reject(reason, NTC_ST_BAD_CHECKSUM, "%s", ntc_status_text(NTC_ST_BAD_CHECKSUM));
+	if (st)
+		return st;
+	put->image = ntc_buffer_new(bytes.len + NTC_STAMP_SIZE);
+	if (!put->image)
+		return ntc_reject(reason, NTC_ST_NO_MEMORY, "%s", ntc_status_text(NTC_ST_NO_MEMORY));
+	memcpy(put->image->bytes, bytes.p, bytes.len);
+	return NTC_ST_OK;
+}
+
+void ntc_put_handle(struct ntc_server *server, struct ntc_client_state *client, const struct ntc_frame *frame, int fd)
+{
+	struct ntc_reason reason = { "" };
+	enum ntc_status st = NTC_ST_OK;
+	struct ntc_msg_put m;
+	struct put *put;
+
+	if (!ntc_msg_put_read(frame->payload, &m)) {
+		ntc_reply_error(client->session, frame->id, NTC_ST_BAD_MESSAGE, NULL);
+		return;
+	}
+	put = calloc(1, sizeof(*put));
+	if (!put) {
+		(void)ntc_flights_release(server->flights, ntc_session_number(client->session), m.lease,
+					  ntc_clock_mono_ns());
+		ntc_reply_error(client->session, frame->id, NTC_ST_NO_MEMORY, NULL);
+		return;
+	}
+	*put = (struct put){
+		.server = server,
+		.connection = ntc_session_number(client->session),
+		.id = frame->id,
+		.lease = m.lease,
+		.cost_ns = m.cost_ns,
+		.peer = *ntc_session_peer(client->session),
+	};
+	if (m.size > server->options.max_entry || m.size > NTC_BODY_MAX)
+		st = ntc_reject(&reason, NTC_ST_TOO_LARGE, "an entry of %llu bytes; this daemon takes at most %llu",
+				(unsigned long long)m.size, (unsigned long long)server->options.max_entry);
+	else if (fd < 0 && m.size != m.body.len)
+		st = ntc_reject(&reason, NTC_ST_BAD_MESSAGE, "a body of %zu bytes that says it has %llu", m.body.len,
+				(unsigned long long)m.size);
+	else if (fd >= 0 && m.body.len)
+		st = ntc_reject(&reason, NTC_ST_BAD_MESSAGE, "a body inside and a descriptor");
+	else if (fd < 0)
+		st = put_inline(put, m.body, &reason);
+	else if (ntc_ingest_check_fd(fd, m.size))
+		st = ntc_reject(&reason, NTC_ST_BAD_DESCRIPTOR, "%s", ntc_status_text(NTC_ST_BAD_DESCRIPTOR));
+	else if (m.size <= NTC_INGEST_ON_LOOP)
+		st = ntc_ingest_read(fd, m.size, &put->image);
+	else
+		st = ntc_ingest_queue(server->ingest, fd, m.size, put_ingested, put);
+	if (st)
+		put_refuse(put, st, reason.text[0] ? reason.text : NULL);
+	else if (put->image)
+		put_submit(put);
+}

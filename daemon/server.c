@@ -1,0 +1,425 @@
+/* The daemon's loop and what lives on it; see server.h. */
+#include "daemon/server.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "daemon/limits.h"
+#include "daemon/log.h"
+#include "daemon/request.h"
+#include "proto/key.h"
+
+#define STORE_GROUP_WAIT_NS (1 * NTC_NS_PER_MS)
+#define STORE_LOADERS 2u
+
+static struct timeval timeval_of(uint64_t ns)
+{
+	return (struct timeval){ .tv_sec = (time_t)(ns / NTC_NS_PER_S), .tv_usec = (suseconds_t)(ns % NTC_NS_PER_S / 1000) };
+}
+
+static void arm(struct event *timer, uint64_t ns)
+{
+	struct timeval tv = timeval_of(ns);
+
+	/* Fails only without memory for the timer's place; then the next use arms it. */
+	if (!event_pending(timer, EV_TIMEOUT, NULL) && event_add(timer, &tv))
+		ntc_log(NTC_LOG_ERROR, "no memory for a timer");
+}
+
+/* --- counters ----------------------------------------------------------------------------- */
+
+/* The counters that survive, with what flights and slots counted in this run. */
+static struct ntc_stats stats_now(const struct ntc_server *server)
+{
+	struct ntc_flight_counts flights = ntc_flights_counts(server->flights);
+	struct ntc_slot_counts slots = ntc_slots_counts(server->slots);
+	struct ntc_stats s = server->stats;
+
+	s.leases += flights.leases;
+	s.leases_expired += flights.expired;
+	s.leases_lost += flights.lost;
+	s.waits += flights.waits;
+	s.handovers += flights.handovers;
+	s.circles += flights.circles;
+	s.slots_granted += slots.granted;
+	s.slots_over += slots.over;
+	return s;
+}
+
+size_t ntc_server_counters(struct ntc_server *server, uint8_t *out, size_t cap)
+{
+	struct ntc_slot_counts slots = ntc_slots_counts(server->slots);
+	struct ntc_stats stats = stats_now(server);
+	struct ntc_counter list[NTC_COUNTERS_MAX];
+	struct ntc_store_stats store;
+	size_t n = ntc_stats_list(&stats, list);
+
+	ntc_store_stats(server->store, &store);
+	n = ntc_counter_add(list, n, "", "started_wall_ns", server->started_wall_ns);
+	n = ntc_counter_add(list, n, "", "uptime_ns", ntc_clock_mono_ns() - server->started_mono_ns);
+	n = ntc_counter_add(list, n, "", "connections", server->connections);
+	n = ntc_counter_add(list, n, "", "connections_total", server->connections_total);
+	n = ntc_counter_add(list, n, "", "reports_dropped", server->reports_dropped);
+	n = ntc_counter_add(list, n, "", "slots_busy", slots.busy);
+	n = ntc_counter_add(list, n, "", "slots_max", slots.max);
+	n = ntc_counter_add(list, n, "", "entries", store.entries);
+	n = ntc_counter_add(list, n, "", "bytes", store.bytes);
+	for (unsigned kind = 1; kind <= NTC_KIND_TUNING; kind++) {
+		n = ntc_counter_add(list, n, "entries.", ntc_kind_name(kind), store.entries_by_kind[kind]);
+		n = ntc_counter_add(list, n, "bytes.", ntc_kind_name(kind), store.bytes_by_kind[kind]);
+	}
+	n = ntc_counter_add(list, n, "", "max_bytes", server->options.max_size);
+	n = ntc_counter_add(list, n, "", "queued_bytes", store.queued_bytes);
+	n = ntc_counter_add(list, n, "", "group_wait_max_ns", store.group_wait_max_ns);
+	n = ntc_counter_add(list, n, "", "evicted", store.evicted);
+	n = ntc_counter_add(list, n, "", "evicted_bytes", store.evicted_bytes);
+	n = ntc_counter_add(list, n, "", "quarantined", store.quarantined);
+	n = ntc_counter_add(list, n, "", "adopted", store.adopted);
+	return ntc_counters_write(list, n, out, cap);
+}
+
+static void save_counters(struct ntc_server *server)
+{
+	struct ntc_counter list[NTC_COUNTERS_MAX];
+	struct ntc_stats stats = stats_now(server);
+	uint8_t bytes[8192];
+	size_t len = ntc_counters_write(list, ntc_stats_list(&stats, list), bytes, sizeof(bytes));
+
+	if (len)
+		ntc_store_save_counters(server->store, ntc_view(bytes, len));
+}
+
+static void on_save(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	save_counters(arg);
+}
+
+/* --- clients ------------------------------------------------------------------------------ */
+
+struct ntc_client_state *ntc_server_client(const struct ntc_server *server, uint64_t connection)
+{
+	struct ntc_client_state *client;
+
+	LIST_FOREACH(client, &server->by_number[connection % NTC_SERVER_BUCKETS], in_bucket)
+		if (ntc_session_number(client->session) == connection)
+			return client;
+	return NULL;
+}
+
+static void on_idle(evutil_socket_t fd, short what, void *arg)
+{
+	struct ntc_server *server = arg;
+
+	(void)fd;
+	(void)what;
+	ntc_log(NTC_LOG_NOTICE, "nobody has been here for %.0f s: leaving",
+		(double)server->options.idle_exit_ns / (double)NTC_NS_PER_S);
+	event_base_loopbreak(server->base);
+}
+
+static void on_frame(void *ctx, struct ntc_session *session, const struct ntc_frame *frame, int fd)
+{
+	struct ntc_server *server = ctx;
+
+	ntc_request_handle(server, ntc_session_data(session), frame, fd);
+	arm(server->save, NTC_SAVE_NS);
+}
+
+static void on_ended(void *ctx, struct ntc_session *session)
+{
+	struct ntc_client_state *client = ntc_session_data(session);
+	struct ntc_server *server = ctx;
+	uint64_t number = ntc_session_number(session);
+
+	/* Out of the list first: nothing that follows may answer it. */
+	TAILQ_REMOVE(&server->clients, client, link);
+	LIST_REMOVE(client, in_bucket);
+	ntc_sync_drop(client);
+	free(client);
+	ntc_flights_drop(server->flights, number, ntc_clock_mono_ns());
+	ntc_slots_drop(server->slots, number);
+	server->connections--;
+	if (server->connections == 0 && server->options.idle_exit_ns)
+		arm(server->idle, server->options.idle_exit_ns);
+}
+
+static void greet(struct ntc_server *server, struct ntc_session *session)
+{
+	struct ntc_msg_greeting greeting = {
+		.version = NTC_PROTOCOL_VERSION,
+		.capabilities = NTC_CAN_WRITE,
+		.key_version = 1,
+		.entry_version = 1,
+		.segment_version = 0,
+		.instance = server->instance,
+		.pid = (uint64_t)getpid(),
+		.max_body = server->options.max_entry,
+		.max_inline = NTC_INLINE_MAX,
+	};
+
+	ntc_reply_greeting(session, &greeting, ntc_store_blob_dir(server->store));
+}
+
+static void on_accept(void *ctx, int fd)
+{
+	struct ntc_server *server = ctx;
+	struct ntc_client_state *client = NULL;
+	struct ntc_session *session;
+
+	if (server->connections >= server->options.max_connections) {
+		ntc_log(NTC_LOG_WARNING, "more than %u connections (--max-connections): one is turned away",
+			server->options.max_connections);
+		close(fd);
+		return;
+	}
+	client = calloc(1, sizeof(*client));
+	session = client ? ntc_session_new(server->base, fd, ++server->last_connection, &server->session_ops) : NULL;
+	if (!session) {
+		if (!client)
+			close(fd);
+		ntc_log(NTC_LOG_ERROR, "no memory for a connection");
+		free(client);
+		return;
+	}
+	client->session = session;
+	TAILQ_INIT(&client->syncs);
+	ntc_session_set_data(session, client);
+	TAILQ_INSERT_TAIL(&server->clients, client, link);
+	LIST_INSERT_HEAD(&server->by_number[server->last_connection % NTC_SERVER_BUCKETS], client, in_bucket);
+	server->connections++;
+	server->connections_total++;
+	event_del(server->idle);
+	greet(server, session);
+}
+
+/* --- time, disk, signals ------------------------------------------------------------------ */
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct ntc_server *server = arg;
+	uint64_t now = ntc_clock_mono_ns();
+
+	(void)fd;
+	(void)what;
+	ntc_flights_tick(server->flights, now);
+	ntc_slots_tick(server->slots, now);
+	ntc_server_arm_tick(server);
+}
+
+void ntc_server_arm_tick(struct ntc_server *server)
+{
+	if (ntc_flights_busy(server->flights) || ntc_slots_busy(server->slots))
+		arm(server->tick, NTC_FLIGHT_TICK_NS);
+}
+
+static void on_store_ready(evutil_socket_t fd, short what, void *arg)
+{
+	struct ntc_server *server = arg;
+
+	(void)fd;
+	(void)what;
+	ntc_store_dispatch(server->store);
+}
+
+static bool all_sent(const struct ntc_server *server)
+{
+	struct ntc_client_state *client;
+
+	TAILQ_FOREACH(client, &server->clients, link)
+		if (ntc_session_unsent(client->session) || client->puts_undurable || client->pending)
+			return false;
+	return true;
+}
+
+/* Answers on their way are sent, puts become durable; then, or when the time for that is over, the loop ends. */
+static void on_drain(evutil_socket_t fd, short what, void *arg)
+{
+	struct ntc_server *server = arg;
+
+	(void)fd;
+	(void)what;
+	if (all_sent(server) || ntc_clock_mono_ns() >= server->drain_until_ns)
+		event_base_loopbreak(server->base);
+	else
+		arm(server->drain_tick, NTC_DRAIN_TICK_NS);
+}
+
+static void on_terminate(evutil_socket_t fd, short what, void *arg)
+{
+	struct ntc_server *server = arg;
+
+	(void)fd;
+	(void)what;
+	if (server->draining) {
+		ntc_log(NTC_LOG_WARNING, "told to stop a second time: stopping now");
+		event_base_loopbreak(server->base);
+		return;
+	}
+	ntc_log(NTC_LOG_NOTICE, "stopping");
+	sd_notify(0, "STOPPING=1");
+	server->draining = true;
+	server->drain_until_ns = ntc_clock_mono_ns() + NTC_DRAIN_NS;
+	ntc_listener_stop(server->listener);
+	arm(server->drain_tick, NTC_DRAIN_TICK_NS);
+}
+
+static void on_ignore(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+}
+
+/* --- open, run, close --------------------------------------------------------------------- */
+
+static enum ntc_status open_rules(struct ntc_server *server)
+{
+	struct ntc_flight_options flights = {
+		.lease_ns = server->options.lease_ns,
+		.lease_max_ns = server->options.lease_ns > NTC_LEASE_MAX_NS ? server->options.lease_ns :
+									      NTC_LEASE_MAX_NS,
+		.wait_max_ns = server->options.wait_ns,
+		.key_bytes_max = NTC_KEYS_MAX,
+		.answer = ntc_request_answer_wait,
+		.lease_ended = ntc_request_lease_ended,
+		.ctx = server,
+	};
+
+	server->flights = ntc_flights_new(&flights);
+	server->slots = ntc_slots_new(server->options.max_compiles, server->options.slot_wait_ns,
+				      ntc_request_answer_slot, server);
+	server->failures = ntc_failures_new(server->options.failure_ns);
+	return server->flights && server->slots && server->failures ? NTC_ST_OK : NTC_ST_NO_MEMORY;
+}
+
+static enum ntc_status open_events(struct ntc_server *server)
+{
+	struct event_base *base = server->base;
+
+	server->store_ready = event_new(base, ntc_store_event_fd(server->store), EV_READ | EV_PERSIST, on_store_ready,
+					server);
+	server->tick = event_new(base, -1, 0, on_tick, server);
+	server->save = event_new(base, -1, 0, on_save, server);
+	server->idle = event_new(base, -1, 0, on_idle, server);
+	server->drain_tick = event_new(base, -1, 0, on_drain, server);
+	server->sigterm = evsignal_new(base, SIGTERM, on_terminate, server);
+	server->sigint = evsignal_new(base, SIGINT, on_terminate, server);
+	server->sighup = evsignal_new(base, SIGHUP, on_ignore, server);
+	if (!server->store_ready || !server->tick || !server->save || !server->idle || !server->drain_tick ||
+	    !server->sigterm || !server->sigint || !server->sighup || event_add(server->store_ready, NULL) ||
+	    event_add(server->sigterm, NULL) || event_add(server->sigint, NULL) || event_add(server->sighup, NULL))
+		return NTC_ST_NO_MEMORY;
+	server->ingest = ntc_ingest_new(base);
+	return server->ingest ? NTC_ST_OK : NTC_ST_NO_MEMORY;
+}
+
+enum ntc_status ntc_server_open(const struct ntc_daemon_options *options, struct ntc_server **out,
+				struct ntc_reason *reason)
+{
+	struct ntc_store_options store = {
+		.dir = options->dir,
+		.max_bytes = options->max_size,
+		.max_queued_bytes = NTC_QUEUED_BYTES_MAX,
+		.group_wait_ns = STORE_GROUP_WAIT_NS,
+		.loaders = STORE_LOADERS,
+		.group_readable = options->system,
+		.log = ntc_log_line,
+	};
+	struct ntc_server *server = calloc(1, sizeof(*server));
+	enum ntc_status st = NTC_ST_NO_MEMORY;
+
+	*out = NULL;
+	if (!server)
+		return ntc_reject(reason, st, "out of memory");
+	server->options = *options;
+	server->session_ops = (struct ntc_session_ops){ .frame = on_frame, .ended = on_ended, .ctx = server };
+	server->started_mono_ns = ntc_clock_mono_ns();
+	server->started_wall_ns = ntc_clock_wall_ns();
+	TAILQ_INIT(&server->clients);
+	if (gethostname(server->host, sizeof(server->host) - 1))
+		server->host[0] = '\0';
+	/* Tells this daemon from the one before: any number will do if there is no randomness yet. */
+	if (getrandom(&server->instance, sizeof(server->instance), GRND_NONBLOCK) != sizeof(server->instance))
+		server->instance = server->started_wall_ns ^ (uint64_t)getpid();
+	server->base = event_base_new();
+	if (!server->base) {
+		ntc_reject(reason, st, "out of memory");
+		goto fail;
+	}
+	st = ntc_store_open(&store, &server->store, reason);
+	if (st)
+		goto fail;
+	ntc_stats_load(&server->stats, ntc_store_saved_counters(server->store));
+	st = open_rules(server);
+	if (!st)
+		st = open_events(server);
+	if (st) {
+		ntc_reject(reason, st, "%s", ntc_status_text(st));
+		goto fail;
+	}
+	st = ntc_listener_open(server->base, options, on_accept, server, &server->listener, reason);
+	if (st)
+		goto fail;
+	*out = server;
+	return NTC_ST_OK;
+fail:
+	ntc_server_close(server);
+	return st;
+}
+
+void ntc_server_run(struct ntc_server *server)
+{
+	if (server->options.idle_exit_ns)
+		arm(server->idle, server->options.idle_exit_ns);
+	ntc_log(NTC_LOG_NOTICE, "serving %s at %s", server->options.dir, ntc_listener_path(server->listener));
+	sd_notify(0, "READY=1");
+	event_base_dispatch(server->base);
+}
+
+static void event_drop(struct event *event)
+{
+	if (event)
+		event_free(event);
+}
+
+void ntc_server_close(struct ntc_server *server)
+{
+	struct ntc_client_state *client;
+
+	if (!server)
+		return;
+	/* First the path: whoever comes now starts or finds another daemon. */
+	ntc_listener_close(server->listener);
+	while ((client = TAILQ_FIRST(&server->clients)))
+		ntc_session_end(client->session, "the daemon stops");
+	if (server->base)
+		event_base_loop(server->base, EVLOOP_NONBLOCK);
+	ntc_ingest_free(server->ingest);
+	if (server->store && server->flights && server->slots)
+		save_counters(server);
+	/* Its last callbacks find no clients, but flights. */
+	ntc_store_close(server->store);
+	ntc_flights_free(server->flights);
+	ntc_slots_free(server->slots);
+	ntc_failures_free(server->failures);
+	event_drop(server->store_ready);
+	event_drop(server->tick);
+	event_drop(server->save);
+	event_drop(server->idle);
+	event_drop(server->drain_tick);
+	event_drop(server->sigterm);
+	event_drop(server->sigint);
+	event_drop(server->sighup);
+	if (server->base)
+		event_base_free(server->base);
+	free(server);
+}
