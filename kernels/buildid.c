@@ -22,7 +22,7 @@
 #define BUILD_ID_MIN 8
 #define BUILD_ID_MAX 32
 #define REMEMBERED_MAX 4096
-#define LASTING_MIN (256u << 10)        /* smaller files are hashed faster than they are worth a line */
+#define LASTING_MIN 4096                 /* smaller files are hashed faster than they are worth a line */
 #define SETTLED_NS (2 * NTC_NS_PER_S)
 #define TREE_MAX 20000
 #define TREE_DEPTH 32
