@@ -9,11 +9,27 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+#include "kernels/command.h"
 #include "kernels/nvcc.h"
 #include "kernels/ntcache_cuda.h"
 
 static char root[] = "/tmp/ntc-library-XXXXXX";
 static struct ntc_client *client;
+
+/* Run a shell script, which has to end well. */
+static void sh(const char *script)
+{
+	char *words[] = { (char *)"sh", (char *)"-c", (char *)script, NULL };
+	char *environment[] = { (char *)"PATH=/usr/local/bin:/usr/bin:/bin", NULL };
+	struct ntc_command command = { "/bin/sh", words, environment, root, 60 * NTC_NS_PER_S, NULL, NULL };
+	struct ntc_command_result result;
+
+	ntc_command_run(&command, &result);
+	ck_assert_int_eq(result.end, NTC_COMMAND_EXITED);
+	ck_assert_int_eq(result.status, 0);
+	free(result.log);
+}
 
 static void setup(void)
 {
@@ -33,7 +49,7 @@ static void teardown(void)
 
 	ntc_close(client);
 	(void)snprintf(command, sizeof(command), "rm -rf %s", root);
-	ck_assert_int_eq(system(command), 0);
+	sh(command);
 }
 
 static struct ntc_library_spec *shell(const char *script)
@@ -89,7 +105,7 @@ START_TEST(everything_is_in_the_key)
 
 	(void)snprintf(tool, sizeof(tool), "%s/tool", root);
 	(void)snprintf(command, sizeof(command), "echo one > %s", tool);
-	ck_assert_int_eq(system(command), 0);
+	sh(command);
 	seen[n++] = digest_of(shell("true"));
 	ck_assert(equal(seen[0], digest_of(shell("true"))));
 #define VARY(change) \
@@ -130,7 +146,7 @@ START_TEST(a_tool_is_its_content)
 	(void)snprintf(tool, sizeof(tool), "%s/tool", root);
 	for (int i = 0; i < 2; i++) {
 		(void)snprintf(command, sizeof(command), "echo %d > %s", i, tool);
-		ck_assert_int_eq(system(command), 0);
+		sh(command);
 		spec = shell("true");
 		ntc_library_spec_tool(spec, tool);
 		*(i ? &second : &first) = digest_of(spec);

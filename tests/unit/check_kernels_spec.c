@@ -10,9 +10,25 @@
 #include <unistd.h>
 
 #include "base/compiler.h"
+#include "base/clock.h"
+#include "kernels/command.h"
 #include "kernels/nvrtc.h"
 
 static char root[] = "/tmp/ntc-spec-XXXXXX";
+
+/* Run a shell script, which has to end well. */
+static void sh(const char *script)
+{
+	char *words[] = { (char *)"sh", (char *)"-c", (char *)script, NULL };
+	char *environment[] = { (char *)"PATH=/usr/local/bin:/usr/bin:/bin", NULL };
+	struct ntc_command command = { "/bin/sh", words, environment, root, 60 * NTC_NS_PER_S, NULL, NULL };
+	struct ntc_command_result result;
+
+	ntc_command_run(&command, &result);
+	ck_assert_int_eq(result.end, NTC_COMMAND_EXITED);
+	ck_assert_int_eq(result.status, 0);
+	free(result.log);
+}
 
 static void setup(void)
 {
@@ -28,7 +44,7 @@ static void teardown(void)
 	char command[64];
 
 	(void)snprintf(command, sizeof(command), "rm -rf %s", root);
-	ck_assert_int_eq(system(command), 0);
+	sh(command);
 }
 
 /* --- keys --------------------------------------------------------------------------------- */
@@ -360,7 +376,7 @@ START_TEST(another_compiler_is_another_key)
 	size_t len;
 
 	(void)snprintf(command, sizeof(command), "echo one > %s/libnvrtc.so.13; echo two > %s/libnvrtc-builtins.so.13.0", root, root);
-	ck_assert_int_eq(system(command), 0);
+	sh(command);
 	setenv("NTCACHE_NVRTC", root, 1);
 	spec = spec_of(&base);
 	ck_assert_int_eq(ntc_kernel_spec_key(spec, &key), NTC_OK);
@@ -374,7 +390,7 @@ START_TEST(another_compiler_is_another_key)
 	ck_assert_ptr_null(entry);
 	ck_assert_ptr_nonnull(strstr(ntc_last_error(), "cannot be opened"));
 	/* Replaced after keys were made with it. */
-	ck_assert_int_eq(system("echo three > libnvrtc.so.13"), 0);
+	sh("echo three > libnvrtc.so.13");
 	ck_assert_int_eq(ntc_kernel_compile(spec, &entry, NULL, NULL), NTC_E_IO);
 	ck_assert_ptr_nonnull(strstr(ntc_last_error(), "replaced"));
 	ntc_kernel_spec_free(spec);
@@ -524,7 +540,7 @@ START_TEST(headers_are_what_was_given)
 	ntc_entry_unref(a);
 	ntc_entry_unref(b);
 	/* A file in the working directory, also beside a given header's name, is not seen. */
-	ck_assert_int_eq(system("echo '#define X 1' > here.h; mkdir sub; echo '#define X 1' > sub/beside.h"), 0);
+	sh("echo '#define X 1' > here.h; mkdir sub; echo '#define X 1' > sub/beside.h");
 	spec = ntc_kernel_spec_new("x", "sm_90");
 	ntc_kernel_spec_application(spec, "#include \"here.h\"\n", 18);
 	free(refused_log(spec));
