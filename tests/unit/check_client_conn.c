@@ -20,6 +20,7 @@
 #include "client/client.h"
 #include "client/discover.h"
 #include "client/entry.h"
+#include "client/lease.h"
 #include "client/ntcache.h"
 #include "proto/message.h"
 
@@ -39,6 +40,7 @@ enum behaviour {
 	STOPS_READING,      /* greets, then reads nothing */
 	BAD_IMAGE,          /* finds entries, but damaged ones */
 	BUSY_BUT_ONE,       /* one ACQUIRE at a time */
+	ON_DEMAND,          /* answers as many ACQUIREs, in order, as `go` says */
 };
 
 /* Counters are shared with forked children, who must not change them: by the peer's thread only. */
@@ -48,7 +50,7 @@ static struct {
 	pthread_t thread;
 	enum behaviour behaviour;   /* atomic */
 	unsigned accepted, hellos, releases, fails, cancels, suspects, acquires, puts, reads_only; /* atomic */
-	unsigned hits;              /* atomic */
+	unsigned hits, go;          /* atomic */
 	unsigned long long put_lease; /* atomic */
 } peer;
 
@@ -62,6 +64,8 @@ struct session {
 	size_t len;
 	uint64_t held;              /* id of an ACQUIRE that waits */
 	uint64_t later;
+	uint64_t queue[4];          /* ON_DEMAND: ids that wait */
+	unsigned queued, answered;
 };
 
 static void send_frame(int fd, unsigned type, uint64_t id, const uint8_t *payload, size_t len, int pass)
@@ -107,6 +111,9 @@ static void answer_acquire(struct session *s, uint64_t id)
 	case LATE_LEASE:
 	case LATER_LEASE:
 		s->held = id;
+		return;
+	case ON_DEMAND:
+		s->queue[s->queued++ % 4] = id;
 		return;
 	case BAD_IMAGE:
 		ANSWER(s, entry, ENTRY, id, .size = sizeof(image), .image = ntc_view(image, sizeof(image)));
@@ -264,7 +271,13 @@ static void *peer_main(void *arg)
 		p[1] = (struct pollfd){ .fd = peer.listener, .events = POLLIN };
 		for (int i = 0; i < 16; i++)
 			p[2 + i] = (struct pollfd){ .fd = sessions[i] ? sessions[i]->fd : -1, .events = POLLIN };
-		poll(p, 18, -1);
+		poll(p, 18, GET(behaviour) == ON_DEMAND ? 1 : -1);
+		for (int i = 0; i < 16; i++)
+			for (struct session *s = sessions[i]; s && s->answered < s->queued && s->answered < GET(go);) {
+				uint64_t id = s->queue[s->answered++ % 4];
+
+				ANSWER(s, lease, LEASE, id, .lease = id + 1000, .time_ns = 60 * NTC_NS_PER_S);
+			}
 		for (int i = 0; i < 16; i++)
 			if (p[2 + i].revents && sessions[i] && (!serve(sessions[i]) || p[0].revents)) {
 				close(sessions[i]->fd);
@@ -852,6 +865,55 @@ START_TEST(test_threads)
 }
 END_TEST
 
+static void *acquire_one(void *arg)
+{
+	struct ntc_acquire_options options = NTC_ACQUIRE_OPTIONS_INIT;
+	struct ntc_key *key = key_of(7);
+	struct ntc_answer answer;
+
+	options.timeout_ms = 3000;
+	ck_assert_int_eq(ntc_acquire(arg, key, &options, &answer), NTC_MAKE);
+	ntc_lease_free(answer.lease);
+	ntc_key_free(key);
+	return NULL;
+}
+
+static void await_waiters(struct ntc_client *client, unsigned n)
+{
+	for (unsigned seen = 0, i = 0; seen != n && i < 5000; i++) {
+		seen = 0;
+		pthread_mutex_lock(&client->conn->lock);
+		for (struct ntc_waiter *w = client->conn->waiters; w; w = w->next)
+			seen++;
+		pthread_mutex_unlock(&client->conn->lock);
+		poll(NULL, 0, 1);
+	}
+}
+
+/* The reader has its answer and leaves: the thread that waits behind it reads on. */
+START_TEST(test_reading_is_passed_on)
+{
+	struct ntc_client *client = open_client(NTC_MODE_ON);
+	pthread_t first, second;
+
+	peer_start(ON_DEMAND);
+	ck_assert_int_eq(ntc_ping(client, 1000, NULL), NTC_OK);
+	ck_assert_int_eq(pthread_create(&first, NULL, acquire_one, client), 0);
+	AWAIT(acquires, 1);
+	await_waiters(client, 1);
+	ck_assert_int_eq(pthread_create(&second, NULL, acquire_one, client), 0);
+	AWAIT(acquires, 2);
+	await_waiters(client, 2);
+	SET(go, 1);
+	pthread_join(first, NULL);
+	SET(go, 2);
+	pthread_join(second, NULL);
+	ck_assert_uint_eq(GET(cancels), 0);
+	ntc_close(client);
+	peer_stop();
+}
+END_TEST
+
 /* Both sides' buffers full: nobody waits for the other. */
 START_TEST(test_stops_reading)
 {
@@ -1063,6 +1125,7 @@ int main(void)
 	tcase_add_test(tc, test_bad_image_from_daemon);
 	tcase_add_loop_test(tc, test_many, 0, 2);
 	tcase_add_test(tc, test_threads);
+	tcase_add_test(tc, test_reading_is_passed_on);
 	tcase_add_test(tc, test_stops_reading);
 	tcase_add_test(tc, test_fork);
 	tcase_add_test(tc, test_lease_after_close);
