@@ -90,12 +90,15 @@ NTC_API const char *ntc_version(void);
 
 struct ntc_client;
 
-/* What the environment variable NTCACHE says, unless options do. */
+/*
+ * What the environment variable NTCACHE ("on", "off", "readonly", "refresh") says, unless options do. Looking after a
+ * daemon (ntc_ping(), ntc_list(), ntc_show(), ntc_stats() and, but for read-only, ntc_remove()) works in every mode.
+ */
 enum ntc_mode {
 	NTC_MODE_DEFAULT = 0,   /* what $NTCACHE says: "on" if unset */
 	NTC_MODE_ON = 1,
-	NTC_MODE_OFF = 2,       /* every acquire is NTC_ALONE, every put forgotten */
-	NTC_MODE_READ_ONLY = 3, /* known entries are used; nothing is put, no lease taken */
+	NTC_MODE_OFF = 2,       /* every look-up NTC_MISS, every acquire NTC_ALONE, every put forgotten (NTC_OK) */
+	NTC_MODE_READ_ONLY = 3, /* known entries are used; no lease is taken, puts and removals are NTC_E_DENIED */
 	NTC_MODE_REFRESH = 4,   /* nothing known is used; what is made is put and compared */
 };
 
@@ -108,7 +111,8 @@ struct ntc_options {
 	enum ntc_mode mode;
 	unsigned flags;         /* NTC_AUTOSTART, NTC_NO_AUTOSTART */
 	const char *name;       /* of this program, shown to people; NULL: the executable's */
-	const char *daemon;     /* path of ntcached for autostart; NULL: $NTCACHE_DAEMON, beside the library, PATH */
+	const char *daemon;     /* path of ntcached for autostart; NULL: $NTCACHE_DAEMON, beside the library, PATH.
+				 * Its log is beside the socket (SOCKET.log). */
 	/* Says things worth knowing, one line each, from any thread of yours inside a call. May be NULL. */
 	void (*log)(void *ctx, const char *line);
 	void *log_ctx;
@@ -124,7 +128,8 @@ NTC_API enum ntc_err ntc_open(const struct ntc_options *options, struct ntc_clie
 
 /*
  * Report the last hits, let go of every lease, disconnect, free. No other thread may be in a call.
- * Accepts NULL. Entries got from it live on.
+ * Accepts NULL. Entries got from it live on; lease objects still have to be ended (ntc_release()), which then
+ * only frees them, and using one is NTC_E_LEASE.
  */
 NTC_API void ntc_close(struct ntc_client *client);
 
@@ -274,25 +279,33 @@ NTC_API bool ntc_entry_stamp(const struct ntc_entry *entry, struct ntc_stamp_vie
 /*
  * All parts as files, published together by one rename into a directory that this user's processes share
  * ($NTCACHE_PARTS, else $XDG_CACHE_HOME/ntcache/parts, else ~/.cache/ntcache/parts), and the path of one:
- * for dlopen(), import and tools. Written once per entry; checked, and mended if somebody changed it.
- * *path is given: free(). Fails NTC_E_NO_PART, NTC_E_IO, NTC_E_NO_SPACE, NTC_E_NO_MEMORY.
+ * for dlopen(), import and tools. Written once per entry; compared byte by byte at each call, and mended if somebody
+ * changed it. *path is given: free(). Fails NTC_E_NO_PART, NTC_E_IO (also where the directory is not this user's
+ * alone), NTC_E_NO_SPACE, NTC_E_NO_MEMORY.
  */
 NTC_API enum ntc_err ntc_entry_part_path(const struct ntc_entry *entry, const char *name, char **path);
 
 /* --- asking ------------------------------------------------------------------------------- */
 
-/* NTC_OK with *entry given (unref), NTC_MISS, or an error. Never waits for a maker. */
+/*
+ * NTC_OK with *entry given (unref), NTC_MISS, or an error (NTC_E_NO_DAEMON ...). Never waits for a maker. With a
+ * timeout of 0 only what can be read without asking is found; NTC_E_TIMEOUT then says that the daemon was not asked.
+ */
 NTC_API enum ntc_err ntc_lookup(struct ntc_client *client, const struct ntc_key *key, int timeout_ms,
 				struct ntc_entry **entry);
 
-/* A right to make one key. Given by ntc_acquire(), ended (taken) by ntc_put(), ntc_fail(), ntc_release(). */
+/*
+ * A right to make one key. Given by ntc_acquire(), ended (taken) by ntc_put(), ntc_fail(), ntc_release(). It is the
+ * connection's: when that is lost the lease is over (NTC_E_LEASE), and a put goes without it.
+ */
 struct ntc_lease;
 
 #define NTC_ACQUIRE_RETRY_FAILED 1u     /* pass over a kept failure */
 
 struct ntc_acquire_options {
 	size_t size;            /* NTC_ACQUIRE_OPTIONS_INIT sets it */
-	int timeout_ms;         /* longest wait for somebody else's result */
+	int timeout_ms;         /* longest wait for somebody else's result; 0: NTC_ALONE at once where one makes it.
+				 * The time that `fn` of acquire_many takes does not count. */
 	uint64_t estimate_ns;   /* what making it is expected to cost; 0 = unknown */
 	unsigned flags;         /* NTC_ACQUIRE_RETRY_FAILED */
 	unsigned width;         /* acquire_many: leases held at once, 0 = 1 */
@@ -345,14 +358,15 @@ NTC_API enum ntc_err ntc_extend(struct ntc_lease *lease, uint64_t time_ms);
 /*
  * Hand over what was made, with or without (NULL) a lease, which is taken. `cost_ns` is what making it
  * cost. Returns when other workers can see it: NTC_OK, NTC_KNOWN or NTC_DIFFERS; or why it was not
- * stored. In every case the entry is good and yours to use.
+ * stored. In every case the entry is good and yours to use. A lease of another key or client is NTC_E_INVALID;
+ * in a forked child the parent's lease is NTC_E_LEASE, and nothing is put.
  */
 NTC_API enum ntc_err ntc_put(struct ntc_client *client, struct ntc_lease *lease, struct ntc_entry *entry,
 			     uint64_t cost_ns);
 
 /*
  * Wait until everything this client put survives a power cut. NTC_OK, the first failure since the last
- * call, NTC_E_TIMEOUT, or NTC_E_NO_DAEMON if the daemon went away in between (then nobody knows).
+ * call, NTC_E_TIMEOUT, or NTC_E_NO_DAEMON if the daemon went away in between (then nobody knows: told once).
  */
 NTC_API enum ntc_err ntc_sync(struct ntc_client *client, int timeout_ms);
 
