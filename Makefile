@@ -145,10 +145,12 @@ STATIC_CATALOG = $(BUILD)/lib/libcatalog.a
 STATIC_DAEMON = $(BUILD)/lib/libdaemon.a $(BUILD)/lib/libstore.a $(BUILD)/lib/libproto.a
 
 $(BUILD)/lib/libntcache.so: $(call objects,$(CLIENT_SRC) $(BASE_SRC) $(PROTO_SRC)) client/ntcache.map
+	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) -shared -Wl,-soname,libntcache.so.$(ABI) -Wl,--version-script=client/ntcache.map \
 		$(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(CLIENT_LIBS)
 	@ln -sf libntcache.so $@.$(ABI)
 $(BUILD)/lib/libntcache_cuda.so: $(call objects,$(KERNELS_SRC)) kernels/ntcache_cuda.map $(BUILD)/lib/libntcache.so
+	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) -shared -Wl,-soname,libntcache_cuda.so.$(ABI) -Wl,--version-script=kernels/ntcache_cuda.map \
 		$(ALL_LDFLAGS) -o $@ $(filter %.o,$^) -L$(BUILD)/lib -lntcache $(KERNELS_LIBS)
 	@ln -sf libntcache_cuda.so $@.$(ABI)

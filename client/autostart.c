@@ -72,7 +72,7 @@ static bool find_daemon(const struct ntc_client *client, char out[PATH_ROOM])
 {
 	if (client->daemon) {
 		if (strlen(client->daemon) < PATH_ROOM && access(client->daemon, X_OK) == 0) {
-			strcpy(out, client->daemon);
+			memcpy(out, client->daemon, strlen(client->daemon) + 1);
 			return true;
 		}
 		ntc_explain(NTC_E_NO_DAEMON, "cannot start %.200s: %s", client->daemon, strerror(errno));

@@ -704,7 +704,7 @@ void ntc_conn_forked(struct ntc_conn *conn)
 	close(conn->fd);
 	conn->fd = -1;
 	conn->err = NTC_E_NO_DAEMON;
-	strcpy(conn->reason, "the connection is the parent's");
+	snprintf(conn->reason, sizeof(conn->reason), "the connection is the parent's");
 	conn->reading = conn->writing = false;
 	conn->waiters = NULL;
 	memset(conn->table, 0, sizeof(conn->table));

@@ -23,9 +23,9 @@ static void parent_of(const char *path, char out[NTC_SOCKET_PATH_MAX])
 	const char *slash = strrchr(path, '/');
 
 	if (!slash)
-		strcpy(out, ".");
+		memcpy(out, ".", 2);
 	else if (slash == path)
-		strcpy(out, "/");
+		memcpy(out, "/", 2);
 	else
 		snprintf(out, NTC_SOCKET_PATH_MAX, "%.*s", (int)(slash - path), path);
 }
@@ -90,7 +90,7 @@ static int connect_to(const char *path, uint64_t deadline, enum ntc_err *err)
 		*err = ntc_explain(NTC_E_INVALID, "the socket path %.200s is too long", path);
 		return -1;
 	}
-	strcpy(address.sun_path, path);
+	memcpy(address.sun_path, path, strlen(path) + 1);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0) {
 		*err = ntc_explain(NTC_E_IO, "no socket: %s", strerror(errno));
