@@ -363,6 +363,7 @@ static enum ntc_status open_dir(struct ntc_store *store, const struct ntc_store_
 				struct ntc_reason *reason)
 {
 	enum ntc_status st = make_dirs(options->dir, options->group_readable ? 0750 : 0700, reason);
+	struct ntc_reason why = { "" };
 	struct stat stat;
 	int err;
 
@@ -378,7 +379,8 @@ static enum ntc_status open_dir(struct ntc_store *store, const struct ntc_store_
 		return ntc_reject(reason, ntc_status_from_errno(-err), "%s: %s", store->dir, strerror(-err));
 	if (stat.st_mode & S_IWOTH)
 		return ntc_reject(reason, NTC_ST_BAD_STORE, "%s: anybody may write there", store->dir);
-	return ntc_lock_take(store->dir_fd, &store->lock_fd, reason);
+	st = ntc_lock_take(store->dir_fd, &store->lock_fd, &why);
+	return st ? ntc_reject(reason, st, "%.170s: %s", store->dir, why.text) : st;
 }
 
 static bool watch(struct ntc_store *store, int fd)
