@@ -1,5 +1,6 @@
 /* The keys of kernel specifications, and kernels made from them with the real NVRTC (skipped without one). */
 #include <check.h>
+#include <dlfcn.h>
 #include <elf.h>
 #include <math.h>
 #include <pthread.h>
@@ -619,6 +620,32 @@ START_TEST(threads_compile_at_once)
 }
 END_TEST
 
+START_TEST(foreign_builtins_are_found_out)
+{
+	struct ntc_kernel_spec *spec = add_spec("sm_90", "");
+	struct ntc_compiler_info info;
+	struct ntc_entry *entry;
+	char script[512], path[128];
+	void *foreign;
+
+	if (access("/usr/bin/cc", X_OK) != 0)
+		return;
+	/* This program has loaded something else of the name by which libnvrtc opens its builtins. */
+	ck_assert_int_eq(ntc_compiler_find(&info), NTC_OK);
+	(void)snprintf(path, sizeof(path), "%s/other.so", root);
+	(void)snprintf(script, sizeof(script), "echo 'int foreign;' | cc -shared -fPIC -x c - -Wl,-soname,%s -o %s",
+		       strrchr(info.builtins, '/') + 1, path);
+	sh(script);
+	foreign = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	ck_assert_ptr_nonnull(foreign);
+	ck_assert_int_eq(ntc_kernel_compile(spec, &entry, NULL, NULL), NTC_E_IO);
+	ck_assert_ptr_nonnull(strstr(ntc_last_error(), "other.so"));
+	ck_assert_uint_eq(ntc_compiler_calls(), 0);
+	ntc_kernel_spec_free(spec);
+	dlclose(foreign);
+}
+END_TEST
+
 START_TEST(without_a_daemon_it_is_made_alone)
 {
 	struct ntc_options options = NTC_OPTIONS_INIT;
@@ -686,6 +713,7 @@ int main(void)
 		tcase_add_test(compiles, headers_are_what_was_given);
 		tcase_add_test(compiles, config_arrives_exactly);
 		tcase_add_test(compiles, threads_compile_at_once);
+		tcase_add_test(compiles, foreign_builtins_are_found_out);
 		tcase_add_test(compiles, without_a_daemon_it_is_made_alone);
 		suite_add_tcase(suite, compiles);
 	}
