@@ -202,10 +202,7 @@ static enum ntc_err open_locked(void)
 replaced:
 	err = ntc_explain(NTC_E_IO, "%s was replaced while this process ran; start it again", files.library);
 fail:
-	if (library)
-		dlclose(library);
-	if (builtins)
-		dlclose(builtins);
+	/* What was opened stays so: libnvrtc's C++ runtime leaks when it is closed, and opening it again costs nothing. */
 	return err;
 }
 
