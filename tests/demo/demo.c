@@ -210,7 +210,7 @@ static bool judge(const struct demo *demo)
 	if (demo->unsteady)
 		good = demo_fail("the compiler itself gave %zu different cubins", demo->unsteady);
 	if (cold->wrong || warm->wrong)
-		good = demo_fail("%zu cubins are wrong", cold->wrong + warm->wrong);
+		good = demo_fail("wrong cubins: %zu", cold->wrong + warm->wrong);
 	return good;
 }
 
@@ -285,11 +285,15 @@ int main(int argc, char **argv)
 	demo.progress = isatty(STDOUT_FILENO);
 	if (!find_places(&demo) || !read_options(&demo, argc, argv))
 		return 2;
-	if (ntc_compiler_find(&compiler) != NTC_OK)
-		return demo_fail("no compiler: %s", ntc_last_error()) ? 0 : 1;
+	if (ntc_compiler_find(&compiler) != NTC_OK) {
+		demo_fail("no compiler: %s", ntc_last_error());
+		return 1;
+	}
 	printf("%d worker processes, each asks for %zu kernels (%s) in its own order; %ld cores\n%s\n\n",
 	       DEMO_WORKERS, demo.items, DEMO_ARCH, sysconf(_SC_NPROCESSORS_ONLN), compiler.path);
 	good = demo.items <= DEMO_ITEMS_MAX && demo_begin(&demo) && demo_start_daemon(&demo) && run(&demo);
+	if (!good)
+		demo_print_daemon_log(&demo);
 	demo_end(&demo);
 	if (good)
 		printf("\nEvery kernel was compiled once, and every worker has the right bytes.\n");

@@ -113,6 +113,8 @@ bool demo_begin(struct demo *demo);
 void demo_end(struct demo *demo);
 
 bool demo_start_daemon(struct demo *demo);
+/* What it logged, to stderr: when something went wrong. */
+void demo_print_daemon_log(const struct demo *demo);
 /* SIGTERM; it has to exit 0. */
 bool demo_stop_daemon(struct demo *demo);
 

@@ -103,10 +103,11 @@ static void set_environment(const struct demo *demo, bool off)
 }
 
 /*
- * fork() and exec `words`. `keep` (-1 ends it) are descriptors that the program inherits; `out` becomes
- * its stdout unless -1; `notify` is its $NOTIFY_SOCKET or NULL. Returns the process id, or -1 with errno.
+ * fork() and exec `words`. `keep` (-1 ends it) are descriptors that the program inherits; `out` and `err`
+ * become its stdout and stderr unless -1; `notify` is its $NOTIFY_SOCKET or NULL. Returns the process id,
+ * or -1 with errno.
  */
-static pid_t start(const struct demo *demo, const char *const *words, const int *keep, int out,
+static pid_t start(const struct demo *demo, const char *const *words, const int *keep, int out, int err,
 		   const char *notify, bool off)
 {
 	pid_t parent = getpid(), pid;
@@ -128,6 +129,8 @@ static pid_t start(const struct demo *demo, const char *const *words, const int 
 		fcntl(*keep, F_SETFD, 0);
 	if (out >= 0)
 		dup2(out, STDOUT_FILENO);
+	if (err >= 0)
+		dup2(err, STDERR_FILENO);
 	execv(words[0], (char *const *)(uintptr_t)words);
 	fprintf(stderr, "demo: %s: %s\n", words[0], strerror(errno));
 	_exit(127);
@@ -149,13 +152,31 @@ static bool reap(pid_t *pid, const char *name)
 
 /* --- the daemon --------------------------------------------------------------------------- */
 
+static void daemon_log_path(const struct demo *demo, char *out, size_t size)
+{
+	snprintf(out, size, "%s/ntcached.log", demo->dir);
+}
+
+void demo_print_daemon_log(const struct demo *demo)
+{
+	char path[128], line[512];
+	FILE *file;
+
+	daemon_log_path(demo, path, sizeof(path));
+	file = fopen(path, "re");
+	while (file && fgets(line, sizeof(line), file))
+		fprintf(stderr, "ntcached: %s", line);
+	if (file)
+		fclose(file);
+}
+
 bool demo_start_daemon(struct demo *demo)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	struct pollfd fds[3];
 	char program[4200], cache[128], text[256];
 	const char *words[] = { program, "--dir", cache, "--socket", demo->socket, NULL };
-	int notify = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int notify = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), log = -1;
 	bool good = false;
 	ssize_t n;
 
@@ -166,7 +187,13 @@ bool demo_start_daemon(struct demo *demo)
 		demo_fail("%s: %s", address.sun_path, strerror(errno));
 		goto out;
 	}
-	demo->daemon = start(demo, words, NULL, -1, address.sun_path, false);
+	daemon_log_path(demo, text, sizeof(text));
+	log = open(text, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (log < 0) {
+		demo_fail("%s: %s", text, strerror(errno));
+		goto out;
+	}
+	demo->daemon = start(demo, words, NULL, -1, log, address.sun_path, false);
 	if (demo->daemon > 0)
 		demo->daemon_pidfd = (int)syscall(SYS_pidfd_open, demo->daemon, 0);
 	if (demo->daemon < 0 || demo->daemon_pidfd < 0) {
@@ -196,6 +223,8 @@ bool demo_start_daemon(struct demo *demo)
 out:
 	if (notify >= 0)
 		close(notify);
+	if (log >= 0)
+		close(log);
 	return good;
 }
 
@@ -224,7 +253,7 @@ bool demo_print_stats(struct demo *demo)
 	snprintf(program, sizeof(program), "%s/ntcache-ctl", demo->bin);
 	if (pipe2(ends, O_CLOEXEC) != 0)
 		return demo_fail("pipe: %s", strerror(errno));
-	pid = start(demo, words, NULL, ends[1], NULL, false);
+	pid = start(demo, words, NULL, ends[1], -1, NULL, false);
 	close(ends[1]);
 	file = fdopen(ends[0], "r");
 	if (pid < 0 || !file)
@@ -317,7 +346,7 @@ static pid_t start_worker(struct demo *demo, enum demo_phase phase, unsigned w, 
 	snprintf(texts[3], sizeof(texts[3]), "%d", ready);
 	snprintf(texts[4], sizeof(texts[4]), "%d", barrier);
 	demo_cubin_path(demo, phase, w, cubins, sizeof(cubins));
-	return start(demo, words, keep, -1, NULL, phase == DEMO_OFF);
+	return start(demo, words, keep, -1, -1, NULL, phase == DEMO_OFF);
 }
 
 /* One worker's end, its message if it has one. */

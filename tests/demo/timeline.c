@@ -213,7 +213,7 @@ static void write_page(FILE *f, const struct demo *demo)
 		warm->requests, warm->hits, warm->compiles);
 	write_phase(f, demo, DEMO_WARM);
 	fprintf(f,
-		"<h2>Cache off: what happens today</h2>\n"
+		"<h2>Cache off: the same without ntcached</h2>\n"
 		"<p class=\"dim\">%zu requests, %zu compiles: every process makes everything again.</p>\n",
 		off->requests, off->compiles);
 	write_phase(f, demo, DEMO_OFF);
