@@ -54,7 +54,7 @@ flags="-Wall -Wextra -Werror"
 	$CC -std=c99 $flags $(pkg-config --cflags libntcache_cuda) -o c client.c $(pkg-config --libs libntcache_cuda)
 	$CXX -std=c++11 $flags $(pkg-config --cflags libntcache_cuda) -o cc client.cc $(pkg-config --libs libntcache_cuda)
 	static=$(PKG_CONFIG_SYSROOT_DIR='' pkg-config --static --libs libntcache_cuda |
-		sed "s|-L$prefix/lib|-L$root/lib|g; s|-lntcache_cuda|-l:libntcache_cuda.a|; s|-lntcache\( \|$\)|-l:libntcache.a\1|")
+		sed -E "s#-L$prefix/lib#-L$root/lib#g; s#-l(ntcache|ntcache_cuda)( |$)#-l:lib\1.a\2#g")
 	$CC -std=c99 $flags $(pkg-config --cflags libntcache_cuda) -o static client.c $static
 }
 
