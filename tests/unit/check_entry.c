@@ -304,6 +304,29 @@ START_TEST(test_limits_reached)
 }
 END_TEST
 
+/* A name that would go on behind the body: seen before it is read. The names end where the body does. */
+START_TEST(test_name_past_the_end)
+{
+	char name[NTC_PART_NAME_MAX];
+	struct ntc_part empty = { ntc_view(name, 0), ntc_view(NULL, 0) };
+	struct ntc_body_spec spec = { .key = key, .parts = &empty, .part_count = 1 };
+	size_t table_at = (NTC_BODY_HEADER + key.len + 7) / 8 * 8, names_at = table_at + NTC_PART_ROW;
+	struct ntc_view bytes;
+	struct ntc_body body;
+
+	memset(name, 'n', sizeof(name));
+	empty.name.len = NTC_BODY_ALIGN - names_at % NTC_BODY_ALIGN;
+	bytes = build(&spec);
+	ck_assert_uint_eq(bytes.len, names_at + empty.name.len);
+	ck_assert_int_eq(ntc_body_parse(bytes, &body, NULL), NTC_ST_OK);
+	for (uint32_t more = 1; more < 100; more++) {
+		ntc_store32((uint8_t *)bytes.p + table_at + 4, (uint32_t)empty.name.len + more);
+		ck_assert_int_eq(ntc_body_parse(bytes, &body, NULL), NTC_ST_BAD_IMAGE);
+	}
+	ntc_test_free(bytes);
+}
+END_TEST
+
 START_TEST(test_part_names)
 {
 	char name[256];
@@ -390,6 +413,7 @@ int main(void)
 	tcase_add_test(tc, test_find);
 	tcase_add_test(tc, test_specs_refused);
 	tcase_add_test(tc, test_limits_reached);
+	tcase_add_test(tc, test_name_past_the_end);
 	tcase_add_test(tc, test_part_names);
 	tcase_add_test(tc, test_stamp);
 	tcase_add_test(tc, test_stamp_is_bound);
