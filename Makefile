@@ -79,14 +79,14 @@ help:
 	@echo
 	@sed -n '/^# Knobs/,/^$$/s/^# *//p' Makefile
 
-# What `make deps` may have just installed is seen by a make of its own: hence the sub-makes below.
-SUBMAKE := $(MAKE) --no-print-directory
+# What `make deps` may have just installed is seen by a make of its own: hence the makes inside make.
 
 ## all: build daemon, libraries and ntcache-ctl
 .PHONY: all products
 all: deps-build
-	$(Q)$(SUBMAKE) products
+	$(Q)$(MAKE) --no-print-directory products
 products: $(PRODUCTS)
+	@:
 
 ## deps: install what building and testing need and this machine lacks (all, check and demo do it)
 .PHONY: deps deps-build
@@ -196,23 +196,23 @@ $(BUILD)/replay/%: $(BUILD)/obj/tests/fuzz/%.o $(call objects,tests/fuzz/replay.
 ## check: build with warnings as errors; unit and system tests, corpus replay; all again under ASan+UBSan
 .PHONY: check asan tsan check-run
 check: deps
-	$(Q)$(SUBMAKE) WERROR=1 BUILD=build/check check-run
-	$(Q)$(SUBMAKE) WERROR=1 SANITIZE=address,undefined BUILD=build/asan CFLAGS='-O1 -g' check-run
+	$(Q)$(MAKE) --no-print-directory WERROR=1 BUILD=build/check check-run
+	$(Q)$(MAKE) --no-print-directory WERROR=1 SANITIZE=address,undefined BUILD=build/asan CFLAGS='-O1 -g' check-run
 
 ## demo: 8 workers, all real kernels, cold, warm and without a cache; figures in build/demo/
 .PHONY: demo demo-run
 demo: deps
-	$(Q)$(SUBMAKE) demo-run
+	$(Q)$(MAKE) --no-print-directory demo-run
 demo-run: $(BUILD)/demo/demo $(BUILD)/bin/ntcached $(BUILD)/bin/ntcache-ctl
 	$(Q)$(BUILD)/demo/demo
 
 ## asan: the tests under ASan and UBSan alone
 asan: deps
-	$(Q)$(SUBMAKE) WERROR=1 SANITIZE=address,undefined BUILD=build/asan CFLAGS='-O1 -g' check-run
+	$(Q)$(MAKE) --no-print-directory WERROR=1 SANITIZE=address,undefined BUILD=build/asan CFLAGS='-O1 -g' check-run
 
 ## tsan: the tests under ThreadSanitizer
 tsan: deps
-	$(Q)$(SUBMAKE) WERROR=1 SANITIZE=thread BUILD=build/tsan CFLAGS='-O1 -g' check-run
+	$(Q)$(MAKE) --no-print-directory WERROR=1 SANITIZE=thread BUILD=build/tsan CFLAGS='-O1 -g' check-run
 
 # ONLY=name runs the test programs whose name has it.
 check-run: $(PRODUCTS) $(UNIT_BIN) $(SYSTEM_BIN) $(REPLAY_BIN) $(if $(SYSTEM_SRC),$(BUILD)/system/ntcached-weak)
@@ -300,7 +300,7 @@ format:
 ## coverage: run the tests and say which share of each file's lines they reached
 .PHONY: coverage
 coverage: deps
-	$(Q)$(SUBMAKE) BUILD=build/coverage CFLAGS='-O0 -g' EXTRA_CFLAGS=--coverage LDFLAGS=--coverage check-run
+	$(Q)$(MAKE) --no-print-directory BUILD=build/coverage CFLAGS='-O0 -g' EXTRA_CFLAGS=--coverage LDFLAGS=--coverage check-run
 	$(Q)tests/coverage.sh build/coverage
 
 # --- fuzzing ---------------------------------------------------------------------------------------
