@@ -91,8 +91,12 @@ static struct ntc_touch *touch_of(struct ntc_store *store, struct ntc_entry *ent
 {
 	if (entry->touched)
 		return &store->touches[entry->touched - 1];
-	if (store->touch_count >= NTC_TOUCH_MAX)
+	if (store->touch_count >= NTC_TOUCH_MAX) {
+		/* Behind a slow disk uses are not noted any more: they are only hints. */
+		if (store->touch_ops)
+			return NULL;
 		flush_touches(store);
+	}
 	if (store->touch_count == store->touch_room) {
 		size_t room = store->touch_room ? store->touch_room * 2 : 256;
 		struct ntc_touch *touches = store->touch_room < NTC_TOUCH_MAX

@@ -1,0 +1,109 @@
+/* The store's small parts without a store: buffers, the table, the choice of victims. */
+#include "store_fixture.h"
+
+#include "store/evict.h"
+#include "store/table.h"
+
+START_TEST(buffer_lives_until_the_last_reference)
+{
+	struct ntc_buffer *a = ntc_buffer_new(3), *b;
+
+	ck_assert_uint_eq(a->len, 3);
+	memcpy(a->bytes, "abc", 3);
+	b = ntc_buffer_ref(a);
+	ck_assert_ptr_eq(a, b);
+	ntc_buffer_unref(a);
+	ck_assert_mem_eq(b->bytes, "abc", 3);
+	ntc_buffer_unref(b);
+	ntc_buffer_unref(NULL);
+	ck_assert_ptr_null(ntc_buffer_new(SIZE_MAX));
+}
+END_TEST
+
+static struct ntc_entry numbered(uint32_t n)
+{
+	struct ntc_entry entry = { .size = n + 1, .kind = (uint8_t)(1 + n % NTC_KIND_TUNING) };
+
+	/* Crowded on purpose: the mixing has only a few bits to work with. */
+	ntc_store32(entry.digest.bytes + 4 * (n % 4), n);
+	return entry;
+}
+
+START_TEST(table_agrees_with_an_array)
+{
+	enum { N = 3000, STEPS = 200000 };
+	static bool there[N];
+	struct ntc_table table;
+	uint64_t bytes = 0, count = 0;
+	uint32_t random = 12345;
+
+	ntc_table_init(&table, 42);
+	for (int step = 0; step < STEPS; step++) {
+		uint32_t n;
+		struct ntc_entry entry, *found;
+
+		random = random * 1664525 + 1013904223;
+		n = (random >> 8) % N;
+		entry = numbered(n);
+		found = ntc_table_find(&table, &entry.digest);
+		ck_assert_int_eq(found != NULL, there[n]);
+		if (found) {
+			ck_assert_uint_eq(found->size, n + 1);
+			ntc_table_remove(&table, found);
+			bytes -= n + 1;
+			count--;
+		} else {
+			ck_assert_ptr_nonnull(ntc_table_insert(&table, &entry));
+			bytes += n + 1;
+			count++;
+		}
+		there[n] = !there[n];
+		ck_assert_uint_eq(table.count, count);
+		ck_assert_uint_eq(table.bytes, bytes);
+	}
+	for (uint32_t n = 0; n < N; n++) {
+		struct ntc_entry entry = numbered(n);
+
+		ck_assert_int_eq(ntc_table_find(&table, &entry.digest) != NULL, there[n]);
+	}
+	for (int kind = 1; kind <= NTC_KIND_TUNING; kind++)
+		bytes -= table.kind_bytes[kind];
+	for (int kind = 1; kind <= NTC_KIND_TUNING; kind++)
+		count -= table.kind_count[kind];
+	ck_assert_uint_eq(bytes + count, 0);
+	ck_assert_uint_le(table.places * sizeof(struct ntc_entry), 120 * 3000);
+	ntc_table_release(&table);
+}
+END_TEST
+
+START_TEST(victims_are_the_least_recently_used)
+{
+	struct ntc_row rows[5] = { { .used = 9, .size = 10 }, { .used = 3, .size = 10 }, { .used = 5, .size = 10 },
+				   { .used = 1, .size = 10 }, { .used = 7, .size = 10 } };
+
+	ck_assert_uint_eq(ntc_evict_choose(rows, 5, 25), 3);
+	ck_assert_uint_eq(rows[0].used, 1);
+	ck_assert_uint_eq(rows[1].used, 3);
+	ck_assert_uint_eq(rows[2].used, 5);
+	ck_assert_uint_eq(ntc_evict_choose(rows, 5, 20), 2);
+	ck_assert_uint_eq(ntc_evict_choose(rows, 5, 1000), 5);
+	ck_assert_uint_eq(ntc_evict_choose(rows, 5, 0), 0);
+	ck_assert_uint_eq(ntc_evict_choose(NULL, 0, 5), 0);
+	ck_assert_uint_eq(ntc_evict_need(100, 100), 0);
+	ck_assert_uint_eq(ntc_evict_need(101, 100), 6);
+	ck_assert_uint_eq(ntc_evict_need(UINT64_MAX, 0), 0);
+	ck_assert_uint_eq(ntc_evict_need(1000, 10), 991);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("store_parts");
+	TCase *tc = tcase_create("store_parts");
+
+	tcase_add_test(tc, buffer_lives_until_the_last_reference);
+	tcase_add_test(tc, table_agrees_with_an_array);
+	tcase_add_test(tc, victims_are_the_least_recently_used);
+	suite_add_tcase(suite, tc);
+	return run_suite(suite);
+}

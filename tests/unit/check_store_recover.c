@@ -1,0 +1,383 @@
+/* Start-up: every state that a crash, a damage or another version can leave, made by hand; kill -9. */
+#include "store_fixture.h"
+
+#include <signal.h>
+#include <sqlite3.h>
+
+static void setup(void)
+{
+	options = (struct ntc_store_options){ 0 };
+	make_dir();
+	open_store();
+}
+
+static void teardown(void)
+{
+	close_store();
+	remove_dir();
+}
+
+/* Run SQL on the index of a closed store. */
+static void run_sql(const char *text)
+{
+	sqlite3 *db;
+
+	ck_assert_int_eq(sqlite3_open(file("index.sqlite3"), &db), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+}
+
+START_TEST(second_open_is_refused)
+{
+	struct ntc_store *first = store;
+	char pid[32];
+
+	ck_assert_int_eq(try_open(), NTC_ST_LOCKED);
+	ck_assert_ptr_null(store);
+	snprintf(pid, sizeof(pid), "process %ld", (long)getpid());
+	ck_assert_msg(strstr(reason.text, pid) != NULL, "%s", reason.text);
+	store = first;
+	put_now(1, 'x', 100);
+}
+END_TEST
+
+START_TEST(temporary_files_are_swept)
+{
+	put_now(1, 'x', 100);
+	close_store();
+	write_file(file("default/tmp/0123.4"), "half", 4);
+	write_file(file("default/tmp/another"), "", 0);
+	open_store();
+	ck_assert_uint_eq(stats_now().swept, 2);
+	ck_assert_int_eq(count_names(file("default/tmp"), ""), 0);
+	ck_assert_int_eq(load_now(1, 'x', 100), NTC_ST_OK);
+}
+END_TEST
+
+START_TEST(blob_without_row_is_adopted)
+{
+	struct answer a = { 0 };
+
+	put_now(1, 'x', 100);
+	put_now(2, 'y', 200);
+	close_store();
+	run_sql("DELETE FROM entry");
+	open_store();
+	ck_assert_uint_eq(stats_now().adopted, 2);
+	ck_assert_uint_eq(stats_now().entries, 2);
+	ck_assert_int_eq(load_now(1, 'x', 100), NTC_ST_OK);
+	ck_assert_int_eq(load_now(2, 'y', 200), NTC_ST_OK);
+	load(2, &a);
+	wait_for(&a.loaded);
+	ck_assert_uint_eq(a.row.cost_ns, 77);
+	ck_assert_uint_eq(a.row.put_wall_ns, 1002);
+	/* The later stamp counts as used later. */
+	ck_assert_uint_eq(a.row.used, 2);
+	ntc_buffer_unref(a.image);
+	reopen_store();
+	ck_assert_uint_eq(stats_now().adopted, 0);
+	ck_assert_uint_eq(stats_now().entries, 2);
+}
+END_TEST
+
+START_TEST(row_without_blob_is_dropped)
+{
+	put_now(1, 'x', 100);
+	put_now(2, 'x', 100);
+	close_store();
+	ck_assert_int_eq(unlink(blob_file(1)), 0);
+	open_store();
+	ck_assert_uint_eq(stats_now().dropped_rows, 1);
+	ck_assert_uint_eq(stats_now().entries, 1);
+	ck_assert_int_eq(load_now(1, 'x', 100), NTC_ST_NOT_FOUND);
+	ck_assert_int_eq(load_now(2, 'x', 100), NTC_ST_OK);
+	reopen_store();
+	ck_assert_uint_eq(stats_now().dropped_rows, 0);
+}
+END_TEST
+
+START_TEST(bad_blob_without_row_is_set_aside)
+{
+	char from[512];
+	int fd;
+
+	for (unsigned i = 0; i < 5; i++)
+		put_now(i, 'x', 100);
+	close_store();
+	run_sql("DELETE FROM entry");
+	ck_assert_int_eq(truncate(blob_file(0), 300), 0);       /* cut */
+	ck_assert_int_eq(truncate(blob_file(1), 0), 0);         /* empty */
+	fd = open(blob_file(2), O_WRONLY);                      /* a wrong byte */
+	ck_assert_int_eq(pwrite(fd, "!", 1, 200), 1);
+	close(fd);
+	snprintf(from, sizeof(from), "%s", blob_file(3));       /* another key's */
+	ck_assert_int_eq(unlink(from), 0);
+	ck_assert_int_eq(link(blob_file(4), from), 0);
+	open_store();
+	ck_assert_uint_eq(stats_now().quarantined, 4);
+	ck_assert_uint_eq(stats_now().adopted, 1);
+	ck_assert_int_eq(count_names(file("default/quarantine"), ""), 4);
+	ck_assert_int_eq(load_now(4, 'x', 100), NTC_ST_OK);
+	ck_assert_int_eq(put_now(0, 'y', 100), NTC_STORED_NEW);
+}
+END_TEST
+
+START_TEST(only_blobs_without_rows_are_read)
+{
+	put_now(1, 'x', 100);
+	close_store();
+	/* Damaged, but with a row: found when it is read. */
+	ck_assert_int_eq(truncate(blob_file(1), 300), 0);
+	open_store();
+	ck_assert_uint_eq(stats_now().quarantined, 0);
+	ck_assert_uint_eq(stats_now().entries, 1);
+	ck_assert_int_eq(load_now(1, 'x', 100), NTC_ST_NOT_FOUND);
+	ck_assert_uint_eq(stats_now().quarantined, 1);
+}
+END_TEST
+
+START_TEST(strange_names_are_left_alone)
+{
+	char *at, path[600];
+
+	put_now(1, 'x', 100);
+	close_store();
+	snprintf(path, sizeof(path), "%s", blob_file(1));
+	at = strrchr(path, '/') + 1;
+	strcpy(at, "README");
+	write_file(path, "hello", 5);
+	strcpy(at, "ffffffffffffffffffffffffffffffff");
+	memcpy(at, memcmp(at - 3, "ff", 2) == 0 ? "00" : "ff", 2);
+	write_file(path, "hello", 5);
+	open_store();
+	ck_assert_uint_eq(stats_now().entries, 1);
+	ck_assert(exists(path));
+	ck_assert(strstr(last_log, "2 names") != NULL);
+}
+END_TEST
+
+static void damage_zeros(const char *path)
+{
+	int fd = open(path, O_WRONLY);
+	char zeros[8192] = { 0 };
+
+	/* From the second page on: the header is fine. */
+	ck_assert_int_eq(pwrite(fd, zeros, sizeof(zeros), 4096), sizeof(zeros));
+	close(fd);
+}
+
+static void damage_header(const char *path)
+{
+	int fd = open(path, O_WRONLY);
+
+	ck_assert_int_eq(pwrite(fd, "not a database, really", 22, 0), 22);
+	close(fd);
+}
+
+static void damage_cut(const char *path)
+{
+	ck_assert_int_eq(truncate(path, 5000), 0);
+}
+
+static void damage_foreign(const char *path)
+{
+	ck_assert_int_eq(unlink(path), 0);
+	run_sql("CREATE TABLE other (x); PRAGMA application_id = 7");
+}
+
+static void damage_row(const char *path)
+{
+	(void)path;
+	run_sql("UPDATE entry SET kind = 1000");
+}
+
+static void damage_schema(const char *path)
+{
+	(void)path;
+	run_sql("ALTER TABLE entry RENAME COLUMN used TO unused");
+}
+
+static void (*const damages[])(const char *path) = {
+	damage_zeros, damage_header, damage_cut, damage_foreign, damage_row, damage_schema,
+};
+
+START_TEST(damaged_index_is_made_again)
+{
+	for (unsigned i = 0; i < 30; i++)
+		put_now(i, 'x', 100);
+	close_store();
+	damages[_i](file("index.sqlite3"));
+	open_store();
+	ck_assert_uint_eq(stats_now().entries, 30);
+	ck_assert_uint_eq(stats_now().adopted, 30);
+	ck_assert_int_eq(load_now(7, 'x', 100), NTC_ST_OK);
+	ck_assert_int_eq(count_names(dir, "index.sqlite3.damaged-"), 1);
+	ck_assert(strstr(last_log, "set aside") != NULL);
+	reopen_store();
+	ck_assert_uint_eq(stats_now().adopted, 0);
+	ck_assert_uint_eq(stats_now().entries, 30);
+}
+END_TEST
+
+START_TEST(newer_index_is_refused_and_left)
+{
+	put_now(1, 'x', 100);
+	close_store();
+	run_sql("PRAGMA user_version = 2; ALTER TABLE entry ADD COLUMN colour TEXT");
+	ck_assert_int_eq(try_open(), NTC_ST_NEWER_STORE);
+	ck_assert_ptr_null(store);
+	ck_assert_int_eq(count_names(dir, "index.sqlite3.damaged-"), 0);
+	/* Unlocked and unchanged. */
+	ck_assert_int_eq(try_open(), NTC_ST_NEWER_STORE);
+	run_sql("PRAGMA user_version = 1; ALTER TABLE entry DROP COLUMN colour");
+	open_store();
+	ck_assert_int_eq(load_now(1, 'x', 100), NTC_ST_OK);
+}
+END_TEST
+
+START_TEST(directories_that_anybody_may_write_are_refused)
+{
+	close_store();
+	ck_assert_int_eq(chmod(dir, 0777), 0);
+	ck_assert_int_eq(try_open(), NTC_ST_BAD_STORE);
+	ck_assert_int_eq(chmod(dir, 0700), 0);
+	open_store();
+}
+END_TEST
+
+/* --- kill -9 -------------------------------------------------------------------------------- */
+
+/* What the child tells: the number of a put that is durable, or of a removal that was answered. */
+struct told {
+	uint32_t n, removed;
+};
+
+static int told_pipe;
+
+static void child_durable(void *ctx, enum ntc_status st)
+{
+	struct told told = { .n = (uint32_t)(uintptr_t)ctx };
+
+	if (st == NTC_ST_OK && write(told_pipe, &told, sizeof(told)) != sizeof(told))
+		_exit(1);
+}
+
+static void child_decided(void *ctx, enum ntc_status st, enum ntc_stored stored)
+{
+	(void)ctx;
+	if (st != NTC_ST_OK || stored != NTC_STORED_NEW)
+		_exit(1);
+}
+
+static void child_removed(void *ctx, enum ntc_status st, uint64_t count)
+{
+	struct told told = { .n = (uint32_t)(uintptr_t)ctx, .removed = 1 };
+
+	if (st != NTC_ST_OK || count != 1 || write(told_pipe, &told, sizeof(told)) != sizeof(told))
+		_exit(1);
+}
+
+/* Put without end, eight under way, and remove every third a while later. */
+static void child(uint32_t from)
+{
+	if (try_open() != NTC_ST_OK)
+		_exit(2);
+	for (uint32_t n = from;; n++) {
+		struct ntc_buffer *image = make_image(n, (uint8_t)n, 3000);
+
+		ntc_store_put(store, image, child_decided, child_durable, (void *)(uintptr_t)n);
+		ntc_buffer_unref(image);
+		if (n % 3 == 0 && n >= from + 12) {
+			struct ntc_buffer *key = make_key(n - 12);
+
+			ntc_store_remove(store, view_of(key), child_removed, (void *)(uintptr_t)(n - 12));
+			ntc_buffer_unref(key);
+		}
+		while (stats_now().queued_bytes > 8 * 3500) {
+			struct pollfd ready = { .fd = ntc_store_event_fd(store), .events = POLLIN };
+
+			(void)poll(&ready, 1, 1000);
+			ntc_store_dispatch(store);
+		}
+	}
+}
+
+START_TEST(killed_writer_loses_nothing_acknowledged)
+{
+	static bool durable[1 << 20], removed[1 << 20];
+	uint32_t from = 0, last = 0;
+
+	close_store();
+	options.group_wait_ns = NTC_NS_PER_MS;
+	for (int round = 0; round < 6; round++) {
+		unsigned wanted = 40 + 37 * (unsigned)round, seen = 0;
+		struct told told;
+		int fds[2], status;
+		ssize_t n;
+		pid_t pid;
+
+		ck_assert_int_eq(pipe(fds), 0);
+		pid = fork();
+		if (pid == 0) {
+			close(fds[0]);
+			told_pipe = fds[1];
+			child(from);
+		}
+		close(fds[1]);
+		/* Killed in the middle of whatever it does after so many answers; what it told before counts. */
+		while ((n = read(fds[0], &told, sizeof(told))) == sizeof(told)) {
+			ck_assert_uint_lt(told.n, 1 << 20);
+			(told.removed ? removed : durable)[told.n] = true;
+			last = told.n > last ? told.n : last;
+			if (++seen == wanted)
+				kill(pid, SIGKILL);
+		}
+		ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+		ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+		close(fds[0]);
+		open_store();
+		for (uint32_t i = 0; i <= last; i++) {
+			struct answer a = { 0 };
+
+			if (!durable[i] && !removed[i])
+				continue;
+			load(i, &a);
+			wait_for(&a.loaded);
+			if (removed[i])
+				ck_assert_int_eq(a.load_st, NTC_ST_NOT_FOUND);
+			/* A removal of these may have been under way. */
+			else if (i % 3)
+				ck_assert_int_eq(a.load_st, NTC_ST_OK);
+			ntc_buffer_unref(a.image);
+		}
+		ck_assert_int_eq(count_names(file("default/tmp"), ""), 0);
+		ck_assert_uint_eq(stats_now().quarantined, 0);
+		close_store();
+		/* Beyond whatever it may have put without saying so. */
+		from = last + 100;
+	}
+	open_store();
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("store_recover");
+	TCase *tc = tcase_create("store_recover");
+
+	tcase_set_timeout(tc, 100);
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, second_open_is_refused);
+	tcase_add_test(tc, temporary_files_are_swept);
+	tcase_add_test(tc, blob_without_row_is_adopted);
+	tcase_add_test(tc, row_without_blob_is_dropped);
+	tcase_add_test(tc, bad_blob_without_row_is_set_aside);
+	tcase_add_test(tc, only_blobs_without_rows_are_read);
+	tcase_add_test(tc, strange_names_are_left_alone);
+	tcase_add_loop_test(tc, damaged_index_is_made_again, 0, (int)(sizeof(damages) / sizeof(*damages)));
+	tcase_add_test(tc, newer_index_is_refused_and_left);
+	tcase_add_test(tc, directories_that_anybody_may_write_are_refused);
+	tcase_add_test(tc, killed_writer_loses_nothing_acknowledged);
+	suite_add_tcase(suite, tc);
+	return run_suite(suite);
+}
