@@ -286,7 +286,7 @@ check-install: all
 	$(Q)MAKE='$(MAKE)' CC='$(CC)' CXX='$(CXX)' tests/install/check.sh
 
 # --- looking at the sources ------------------------------------------------------------------------
-## lint: headers alone, layers, banned functions, man pages; with clang-tidy, codespell, shellcheck where installed
+## lint: headers alone, layers, banned functions, man pages; clang-tidy too with TIDY=1
 .PHONY: lint format
 lint: deps-build
 	$(Q)CC='$(CC)' CXX='$(CXX)' FLAGS='$(filter-out -DNTC_VERSION%,$(ALL_CFLAGS))' tests/lint.sh
