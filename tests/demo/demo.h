@@ -49,7 +49,7 @@ struct demo_span {
 	struct ntc_digest digest;
 };
 
-/* One worker's part. While the worker runs the demo looks at `done` only. */
+/* One worker's part. While the worker runs the demo looks at `done` and the spans below it. */
 struct demo_record {
 	_Atomic uint32_t done;
 	uint64_t compiles; /* calls of nvrtcCompileProgram */

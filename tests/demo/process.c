@@ -293,19 +293,30 @@ failed:
 	return -1;
 }
 
+/*
+ * Time to go is reckoned by what takes time: in the cold phase the kernels that were made, as most answers
+ * come all at once at its end.
+ */
 static void show_progress(const struct demo *demo, enum demo_phase phase)
 {
 	const struct demo_seen *seen = &demo->seen[phase];
-	size_t done = 0, all = demo->items * DEMO_WORKERS;
+	size_t done = 0, made = 0, all = demo->items * DEMO_WORKERS, to_make;
 	double passed = (double)(ntc_clock_mono_ns() - seen->release_ns) / 1e9;
 
 	if (!demo->progress || seen->release_ns == 0)
 		return;
-	for (unsigned w = 0; w < DEMO_WORKERS; w++)
-		done += seen->board->workers[w].done;
+	for (unsigned w = 0; w < DEMO_WORKERS; w++) {
+		const struct demo_record *record = &seen->board->workers[w];
+		uint32_t mine = record->done;
+
+		done += mine;
+		for (uint32_t i = 0; i < mine; i++)
+			made += record->spans[i].source == NTC_FROM_MAKER;
+	}
+	to_make = phase == DEMO_OFF ? all : demo->items;
 	printf("\r  %-9s %4zu of %zu kernels, %.0f s", demo_phase_name(phase), done, all, passed);
-	if (done > 0 && passed > 1)
-		printf(", about %.0f s to go", passed / (double)done * (double)(all - done));
+	if (made > 0 && made <= to_make && passed > 1)
+		printf(", about %.0f s to go", passed / (double)made * (double)(to_make - made));
 	printf("\033[K");
 	fflush(stdout);
 }
