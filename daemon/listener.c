@@ -64,8 +64,7 @@ static enum ntc_status take_lock(struct ntc_listener *l, struct ntc_reason *reas
 {
 	char path[sizeof(l->path) + 8];
 
-	strcpy(path, l->path);
-	strcat(path, ".lock");
+	snprintf(path, sizeof(path), "%s.lock", l->path);
 	l->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (l->lock < 0)
 		return failed(reason, "cannot open", path);
@@ -79,7 +78,7 @@ static enum ntc_status take_lock(struct ntc_listener *l, struct ntc_reason *reas
 static int unix_socket(const char *path, struct sockaddr_un *address)
 {
 	*address = (struct sockaddr_un){ .sun_family = AF_UNIX };
-	strcpy(address->sun_path, path); /* its length was compared before */
+	memcpy(address->sun_path, path, strlen(path) + 1); /* its length was compared before */
 	return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 }
 
@@ -147,7 +146,7 @@ static enum ntc_status make_socket(struct ntc_listener *l, const struct ntc_daem
 		return ntc_reject(reason, NTC_ST_TOO_LARGE,
 				"the socket's path has %zu bytes, a Unix socket's may have %zu; name a shorter one with --socket",
 				strlen(o->socket), sizeof(l->path) - 1);
-	strcpy(l->path, o->socket);
+	memcpy(l->path, o->socket, strlen(o->socket) + 1);
 	st = o->own_socket_dir ? own_directory(l->path, reason) : NTC_ST_OK;
 	if (!st)
 		st = take_lock(l, reason);
@@ -171,7 +170,7 @@ static enum ntc_status inherit_socket(struct ntc_listener *l, int count, struct 
 		return ntc_reject(reason, NTC_ST_BAD_DESCRIPTOR,
 				"what systemd handed over is not a listening Unix stream socket");
 	l->fd = fd;
-	strcpy(l->path, "(handed over)");
+	snprintf(l->path, sizeof(l->path), "(handed over)");
 	if (getsockname(fd, (struct sockaddr *)&address, &len) == 0 && len > sizeof(sa_family_t) && address.sun_path[0])
 		snprintf(l->path, sizeof(l->path), "%.*s", (int)sizeof(l->path) - 1, address.sun_path);
 	flags = fcntl(fd, F_GETFL);
