@@ -23,13 +23,13 @@
 #include "client/misslog.h"
 
 struct want {
-	struct ntc_request request;     /* first: answers lead back to their want */
-	size_t index;                   /* in the caller's keys */
+	struct ntc_request request; /* first: answers lead back to their want */
+	size_t index;               /* in the caller's keys */
 	const struct ntc_key *key;
 	uint64_t sent_ns;
-	size_t left_when_sent;          /* the acquire's `left` then: tells whether something was answered since */
+	size_t left_when_sent; /* the acquire's `left` then: tells whether something was answered since */
 	bool answered;
-	char why[160];                  /* why the upper rungs had nothing */
+	char why[160]; /* why the upper rungs had nothing */
 };
 
 struct acquire {
@@ -38,11 +38,11 @@ struct acquire {
 	ntc_answer_fn *fn;
 	void *ctx;
 	struct want *wants;
-	size_t count, left;             /* all, and those not answered */
-	size_t next;                    /* wants before this one were sent, or answered */
-	size_t under_way, window;       /* asked for now, and how many may be */
+	size_t count, left;       /* all, and those not answered */
+	size_t next;              /* wants before this one were sent, or answered */
+	size_t under_way, window; /* asked for now, and how many may be */
 	bool many, stopped;
-	uint64_t deadline;              /* moves on while `fn` works: only waiting counts */
+	uint64_t deadline; /* moves on while `fn` works: only waiting counts */
 	struct ntc_conn *conn;
 	uint64_t serial;
 	uint32_t group;
@@ -63,8 +63,10 @@ NTC_API void ntc_answer_clear(struct ntc_answer *answer)
 
 static void log_answer(struct acquire *a, const struct want *want, const struct ntc_answer *answer)
 {
-	const char *upper = *want->why ? want->why : a->client->mode == NTC_MODE_REFRESH ? "mode refresh" : "not found";
+	const char *upper = a->client->mode == NTC_MODE_REFRESH ? "mode refresh" : "not found";
 
+	if (*want->why)
+		upper = want->why;
 	switch (answer->err) {
 	case NTC_OK:
 		if (answer->entry->source == NTC_FROM_WAIT)
@@ -459,8 +461,9 @@ static void run(struct acquire *a)
 	ntc_dir_unref(dir);
 	/* Once more, if the connection is lost on the way. */
 	for (int turn = 0; turn < 2 && a->left && !a->stopped; turn++) {
-		enum ntc_err err = ntc_client_conn(a->client, ntc_deadline(-1, NTC_LIMIT_AUTOSTART + NTC_LIMIT_GREETING),
-						   &a->conn, &a->serial);
+		enum ntc_err err =
+			ntc_client_conn(a->client, ntc_deadline(-1, NTC_LIMIT_AUTOSTART + NTC_LIMIT_GREETING),
+					&a->conn, &a->serial);
 
 		if (err) {
 			char why[NTC_LIMIT_REASON];
@@ -480,7 +483,8 @@ static void run(struct acquire *a)
 
 				if (a->wants[i].answered)
 					continue;
-				if (ntc_ladder_ask(a->client, a->wants[i].key, ntc_deadline(-1, NTC_LIMIT_REQUEST),
+				if (ntc_ladder_ask(a->client, a->wants[i].key,
+						   ntc_deadline(-1, NTC_LIMIT_REQUEST),
 						   &answer.entry) == NTC_OK)
 					deliver(a, &a->wants[i], &answer);
 				else
@@ -505,12 +509,18 @@ static void run(struct acquire *a)
 static enum ntc_err acquire(struct ntc_client *client, const struct ntc_key *const *keys, size_t count,
 			    const struct ntc_acquire_options *given, bool many, ntc_answer_fn *fn, void *ctx)
 {
-	struct acquire a = { .client = client, .options = NTC_ACQUIRE_OPTIONS_INIT, .fn = fn, .ctx = ctx,
-			     .count = count, .left = count, .many = many };
+	struct acquire a = { .client = client,
+			     .options = NTC_ACQUIRE_OPTIONS_INIT,
+			     .fn = fn,
+			     .ctx = ctx,
+			     .count = count,
+			     .left = count,
+			     .many = many };
 
 	if (given) {
 		if (given->size < sizeof(given->size))
-			return ntc_explain(NTC_E_INVALID, "options without their size: use NTC_ACQUIRE_OPTIONS_INIT");
+			return ntc_explain(NTC_E_INVALID,
+					   "options without their size: use NTC_ACQUIRE_OPTIONS_INIT");
 		memcpy(&a.options, given, given->size < sizeof(a.options) ? given->size : sizeof(a.options));
 	}
 	for (size_t i = 0; i < count; i++) {
@@ -540,8 +550,9 @@ static enum ntc_err acquire(struct ntc_client *client, const struct ntc_key *con
 	return a.stopped ? NTC_MISS : NTC_OK;
 }
 
-NTC_API enum ntc_err ntc_acquire_many(struct ntc_client *client, const struct ntc_key *const *keys, size_t count,
-				      const struct ntc_acquire_options *options, ntc_answer_fn *fn, void *ctx)
+NTC_API enum ntc_err ntc_acquire_many(struct ntc_client *client, const struct ntc_key *const *keys,
+				      size_t count, const struct ntc_acquire_options *options,
+				      ntc_answer_fn *fn, void *ctx)
 {
 	enum ntc_err err = ntc_client_enter(client);
 

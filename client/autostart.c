@@ -91,8 +91,15 @@ static bool spawn(const char *program, const char *socket, const char *log)
 	char idle[16];
 	char *const argv[] = {
 		/* In the background of a shell that ends at once. */
-		(char *)"sh", (char *)"-c", (char *)"\"$0\" \"$@\" &", (char *)program, (char *)"--socket",
-		(char *)socket, (char *)"--idle-exit", idle, NULL,
+		(char *)"sh",
+		(char *)"-c",
+		(char *)"\"$0\" \"$@\" &",
+		(char *)program,
+		(char *)"--socket",
+		(char *)socket,
+		(char *)"--idle-exit",
+		idle,
+		NULL,
 	};
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
@@ -111,7 +118,7 @@ static bool spawn(const char *program, const char *socket, const char *log)
 	rc = posix_spawnattr_init(&attr);
 	if (!rc)
 		rc = posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK |
-						     POSIX_SPAWN_SETSIGDEF);
+							     POSIX_SPAWN_SETSIGDEF);
 	if (!rc)
 		rc = posix_spawnattr_setsigmask(&attr, &none);
 	if (!rc)
@@ -176,7 +183,8 @@ static void pause_a_little(void)
 	(void)nanosleep(&t, NULL); /* interrupted: looking earlier does no harm */
 }
 
-enum ntc_err ntc_autostart(struct ntc_client *client, const char *path, uint64_t deadline, struct ntc_conn **conn)
+enum ntc_err ntc_autostart(struct ntc_client *client, const char *path, uint64_t deadline,
+			   struct ntc_conn **conn)
 {
 	char program[PATH_ROOM], lock_path[NTC_SOCKET_PATH_MAX + 8], log[NTC_SOCKET_PATH_MAX + 8];
 	uint64_t over = ntc_deadline(-1, NTC_LIMIT_AUTOSTART), now;
@@ -192,7 +200,8 @@ enum ntc_err ntc_autostart(struct ntc_client *client, const char *path, uint64_t
 	make_parent(path);
 	lock = open(lock_path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (lock < 0)
-		return ntc_explain(NTC_E_NO_DAEMON, "cannot start a daemon: %s: %s", lock_path, strerror(errno));
+		return ntc_explain(NTC_E_NO_DAEMON, "cannot start a daemon: %s: %s", lock_path,
+				   strerror(errno));
 	for (;;) {
 		/* Taking the lock comes first, so that this look is the one under it. */
 		if (!locked)
@@ -202,7 +211,8 @@ enum ntc_err ntc_autostart(struct ntc_client *client, const char *path, uint64_t
 			break;
 		if (locked && !started) {
 			if (failed_lately(lock)) {
-				err = ntc_explain(NTC_E_NO_DAEMON, "a daemon could not be started just now: see %s", log);
+				err = ntc_explain(NTC_E_NO_DAEMON,
+						  "a daemon could not be started just now: see %s", log);
 				break;
 			}
 			if (!spawn(program, path, log))
@@ -214,11 +224,13 @@ enum ntc_err ntc_autostart(struct ntc_client *client, const char *path, uint64_t
 		if (now >= over) {
 			if (started)
 				note_failure(lock);
-			err = ntc_explain(NTC_E_NO_DAEMON, "the daemon that was started does not answer: see %s", log);
+			err = ntc_explain(NTC_E_NO_DAEMON,
+					  "the daemon that was started does not answer: see %s", log);
 			break;
 		}
 		if (now >= deadline) {
-			err = ntc_explain(NTC_E_TIMEOUT, "the daemon that is being started does not answer yet");
+			err = ntc_explain(NTC_E_TIMEOUT,
+					  "the daemon that is being started does not answer yet");
 			break;
 		}
 		pause_a_little();

@@ -9,7 +9,8 @@ enum ntc_err ntc_call_malformed(struct ntc_conn *conn, unsigned type)
 {
 	char why[96];
 
-	snprintf(why, sizeof(why), "the daemon answered with a %s that makes no sense here", ntc_message_name(type));
+	snprintf(why, sizeof(why), "the daemon answered with a %s that makes no sense here",
+		 ntc_message_name(type));
 	return ntc_conn_kill(conn, NTC_E_PROTOCOL, why);
 }
 

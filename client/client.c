@@ -2,10 +2,10 @@
 #include "client/client.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sched.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -194,8 +194,8 @@ enum ntc_err ntc_client_enter(struct ntc_client *client)
 	if (!client->fork_page && __atomic_load_n(&client->pid, __ATOMIC_RELAXED) != getpid())
 		__atomic_store_n(client->fork_mark, FORK_FRESH, __ATOMIC_RELAXED);
 	while (__atomic_load_n(client->fork_mark, __ATOMIC_ACQUIRE) != FORK_READY) {
-		if (__atomic_compare_exchange_n(client->fork_mark, &expected, FORK_BUSY, false, __ATOMIC_ACQUIRE,
-						__ATOMIC_RELAXED)) {
+		if (__atomic_compare_exchange_n(client->fork_mark, &expected, FORK_BUSY, false,
+						__ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
 			forked(client);
 			__atomic_store_n(client->fork_mark, FORK_READY, __ATOMIC_RELEASE);
 			break;
@@ -231,7 +231,8 @@ void ntc_client_tell_once(struct ntc_client *client, enum ntc_err err, const cha
 	client->told |= bit;
 	pthread_mutex_unlock(&client->lock);
 	if (first)
-		ntc_client_say(client, "ntcache: %s: %s", what, *ntc_last_error() ? ntc_last_error() : ntc_err_text(err));
+		ntc_client_say(client, "ntcache: %s: %s", what,
+			       *ntc_last_error() ? ntc_last_error() : ntc_err_text(err));
 }
 
 /* --- the connection ----------------------------------------------------------------------- */
@@ -291,7 +292,8 @@ static enum ntc_err attempt(struct ntc_client *client, uint64_t deadline)
 	return err;
 }
 
-enum ntc_err ntc_client_conn(struct ntc_client *client, uint64_t deadline, struct ntc_conn **out, uint64_t *serial)
+enum ntc_err ntc_client_conn(struct ntc_client *client, uint64_t deadline, struct ntc_conn **out,
+			     uint64_t *serial)
 {
 	struct timespec until = { .tv_sec = (time_t)(deadline / NTC_NS_PER_S),
 				  .tv_nsec = (long)(deadline % NTC_NS_PER_S) };
@@ -306,7 +308,8 @@ enum ntc_err ntc_client_conn(struct ntc_client *client, uint64_t deadline, struc
 		if (client->connecting) {
 			if (pthread_cond_timedwait(&client->cond, &client->lock, &until) == ETIMEDOUT &&
 			    client->connecting) {
-				err = ntc_explain(NTC_E_TIMEOUT, "another thread is still looking for a daemon");
+				err = ntc_explain(NTC_E_TIMEOUT,
+						  "another thread is still looking for a daemon");
 				break;
 			}
 			continue;

@@ -67,7 +67,8 @@ void ntc_dir_unref(struct ntc_dir *dir)
 
 static struct timespec timespec_of(uint64_t ns)
 {
-	return (struct timespec){ .tv_sec = (time_t)(ns / NTC_NS_PER_S), .tv_nsec = (long)(ns % NTC_NS_PER_S) };
+	return (struct timespec){ .tv_sec = (time_t)(ns / NTC_NS_PER_S),
+				  .tv_nsec = (long)(ns % NTC_NS_PER_S) };
 }
 
 /* --- the table of unanswered requests (lock held) ----------------------------------------- */
@@ -167,7 +168,8 @@ static void take_greeting(struct ntc_conn *conn, const struct ntc_frame *frame, 
 		return;
 	}
 	if (conn->greeting.version != NTC_PROTOCOL_VERSION) {
-		die(conn, NTC_E_PROTOCOL, "the daemon speaks protocol %u, this library %u: update the older one",
+		die(conn, NTC_E_PROTOCOL,
+		    "the daemon speaks protocol %u, this library %u: update the older one",
 		    conn->greeting.version, NTC_PROTOCOL_VERSION);
 		return;
 	}
@@ -191,8 +193,9 @@ static void take_unasked(struct ntc_conn *conn, const struct ntc_frame *frame)
 	if (frame->type == NTC_MSG_ERROR && ntc_msg_error_read(frame->payload, &error)) {
 		enum ntc_err err = ntc_err_from_status(error.status);
 
-		die(conn, err < 0 ? err : NTC_E_PROTOCOL, "the daemon says %s: %.*s", ntc_status_name(error.status),
-		    (int)(error.text.len < 200 ? error.text.len : 200), (const char *)error.text.p);
+		die(conn, err < 0 ? err : NTC_E_PROTOCOL, "the daemon says %s: %.*s",
+		    ntc_status_name(error.status), (int)(error.text.len < 200 ? error.text.len : 200),
+		    (const char *)error.text.p);
 		return;
 	}
 	die(conn, NTC_E_PROTOCOL, "the daemon sent %s unasked", ntc_message_name(frame->type));
@@ -213,7 +216,8 @@ static void take_frame(struct ntc_conn *conn, const struct ntc_frame *frame, int
 	}
 	request = table_take(conn, frame->id);
 	if (!request) {
-		die(conn, NTC_E_PROTOCOL, "the daemon answered what was not asked (%s)", ntc_message_name(frame->type));
+		die(conn, NTC_E_PROTOCOL, "the daemon answered what was not asked (%s)",
+		    ntc_message_name(frame->type));
 		goto out;
 	}
 	if (request->abandoned) {
@@ -222,8 +226,9 @@ static void take_frame(struct ntc_conn *conn, const struct ntc_frame *frame, int
 		free(request);
 		goto out;
 	}
-	request->reply = (struct ntc_reply){ .type = frame->type, .fd = -1, .len = frame->payload.len,
-					     .when_ns = conn->heard_ns };
+	request->reply = (struct ntc_reply){
+		.type = frame->type, .fd = -1, .len = frame->payload.len, .when_ns = conn->heard_ns
+	};
 	request->reply.bytes = malloc(frame->payload.len ? frame->payload.len : 1);
 	if (!request->reply.bytes) {
 		die(conn, NTC_E_NO_MEMORY, "out of memory");
@@ -260,7 +265,8 @@ static void dispatch(struct ntc_conn *conn)
 
 	for (;;) {
 		struct ntc_frame frame;
-		enum ntc_status st = ntc_frame_parse(ntc_view(conn->in + at, conn->in_len - at), &frame, &used);
+		enum ntc_status st =
+			ntc_frame_parse(ntc_view(conn->in + at, conn->in_len - at), &frame, &used);
 		int fd = -1;
 
 		if (conn->err || st == NTC_ST_NOT_FOUND)
@@ -367,7 +373,8 @@ static enum ntc_err begin_writing(struct ntc_conn *conn, uint64_t deadline)
 	struct timespec until = timespec_of(deadline);
 
 	while (conn->writing && !conn->err)
-		if (pthread_cond_timedwait(&conn->write_cond, &conn->lock, &until) == ETIMEDOUT && conn->writing)
+		if (pthread_cond_timedwait(&conn->write_cond, &conn->lock, &until) == ETIMEDOUT &&
+		    conn->writing)
 			return ntc_explain(NTC_E_TIMEOUT, "another thread's request is still being sent");
 	if (conn->err)
 		return explain_death(conn);
@@ -383,8 +390,8 @@ static void end_writing(struct ntc_conn *conn)
 }
 
 /* Send a whole frame in the turn of begin_writing(); lock held. NTC_E_TIMEOUT only if nothing was sent. */
-static enum ntc_err write_frame(struct ntc_conn *conn, unsigned type, uint64_t id, struct ntc_view payload, int fd,
-				uint64_t deadline)
+static enum ntc_err write_frame(struct ntc_conn *conn, unsigned type, uint64_t id, struct ntc_view payload,
+				int fd, uint64_t deadline)
 {
 	uint8_t header[NTC_FRAME_HEADER];
 	size_t sent = 0, total = sizeof(header) + payload.len;
@@ -408,7 +415,8 @@ static enum ntc_err write_frame(struct ntc_conn *conn, unsigned type, uint64_t i
 			if (ntc_clock_mono_ns() >= deadline) {
 				if (!sent)
 					return ntc_explain(NTC_E_TIMEOUT, "the daemon does not read");
-				die(conn, NTC_E_TIMEOUT, "the daemon stopped reading in the middle of a request");
+				die(conn, NTC_E_TIMEOUT,
+				    "the daemon stopped reading in the middle of a request");
 				break;
 			}
 			step(conn, true, deadline);
@@ -441,7 +449,8 @@ static void flush_unwanted(struct ntc_conn *conn)
 		request->id = ++conn->last_id;
 		request->abandoned = true;
 		table_add(conn, request);
-		if (write_frame(conn, NTC_MSG_RELEASE, request->id, ntc_view(bytes, w.len), -1, deadline) && !conn->err) {
+		if (write_frame(conn, NTC_MSG_RELEASE, request->id, ntc_view(bytes, w.len), -1, deadline) &&
+		    !conn->err) {
 			/* The daemon does not read: the lease ends with the connection or its time. */
 			free(table_take(conn, request->id));
 			break;
@@ -457,7 +466,8 @@ enum ntc_err ntc_conn_send(struct ntc_conn *conn, unsigned type, struct ntc_view
 	enum ntc_err err;
 
 	if (payload.len > NTC_FRAME_MAX)
-		return ntc_explain(NTC_E_TOO_LARGE, "a request of %zu bytes; at most %u", payload.len, NTC_FRAME_MAX);
+		return ntc_explain(NTC_E_TOO_LARGE, "a request of %zu bytes; at most %u", payload.len,
+				   NTC_FRAME_MAX);
 	pthread_mutex_lock(&conn->lock);
 	err = begin_writing(conn, deadline);
 	if (!err) {
@@ -502,7 +512,8 @@ enum ntc_err ntc_conn_wait(struct ntc_conn *conn, struct ntc_waiter *waiter, uin
 		if (!conn->reading)
 			step(conn, false, deadline);
 		else
-			(void)pthread_cond_timedwait(&waiter->cond, &conn->lock, &until); /* the time is looked at below */
+			(void)pthread_cond_timedwait(&waiter->cond, &conn->lock,
+						     &until); /* the time is looked at below */
 		if (ntc_clock_mono_ns() >= deadline)
 			break;
 	}
@@ -587,7 +598,8 @@ void ntc_conn_probe(struct ntc_conn *conn, uint64_t deadline)
 		request->id = ++conn->last_id;
 		request->abandoned = true;
 		table_add(conn, request);
-		if (write_frame(conn, NTC_MSG_PING, request->id, ntc_view(NULL, 0), -1, deadline) && !conn->err)
+		if (write_frame(conn, NTC_MSG_PING, request->id, ntc_view(NULL, 0), -1, deadline) &&
+		    !conn->err)
 			free(table_take(conn, request->id));
 		end_writing(conn);
 	}
@@ -629,7 +641,8 @@ enum ntc_err ntc_conn_kill(struct ntc_conn *conn, enum ntc_err err, const char *
 	return ntc_explain(err, "%s", why);
 }
 
-enum ntc_err ntc_conn_open(int fd, const struct ntc_msg_hello *hello, uint64_t deadline, struct ntc_conn **out)
+enum ntc_err ntc_conn_open(int fd, const struct ntc_msg_hello *hello, uint64_t deadline,
+			   struct ntc_conn **out)
 {
 	struct ntc_conn *conn = calloc(1, sizeof(*conn));
 	uint8_t bytes[16 + NTC_LIMIT_NAME];

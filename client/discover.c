@@ -83,7 +83,8 @@ static int connect_to(const char *path, uint64_t deadline, enum ntc_err *err)
 	if (left > NTC_LIMIT_CONNECT)
 		left = NTC_LIMIT_CONNECT;
 	/* Zero would be no limit. */
-	limit = (struct timeval){ (time_t)(left / NTC_NS_PER_S), (suseconds_t)(left % NTC_NS_PER_S / 1000 + 1) };
+	limit = (struct timeval){ (time_t)(left / NTC_NS_PER_S),
+				  (suseconds_t)(left % NTC_NS_PER_S / 1000 + 1) };
 	if (limit.tv_usec >= 1000000)
 		limit.tv_usec = 999999;
 	if (strlen(path) >= sizeof(address.sun_path)) {
@@ -97,17 +98,20 @@ static int connect_to(const char *path, uint64_t deadline, enum ntc_err *err)
 		return -1;
 	}
 	/* Bounds connect() where the daemon's backlog is full. */
-	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)); /* else connect() waits a little longer */
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit,
+			 sizeof(limit)); /* else connect() waits a little longer */
 	do
 		rc = connect(fd, (struct sockaddr *)&address, sizeof(address));
 	while (rc && errno == EINTR);
 	if (rc && errno == EAGAIN) {
 		*err = ntc_explain(NTC_E_TIMEOUT, "%s: the daemon does not accept connections", path);
 	} else if (rc && errno == EACCES) {
-		*err = ntc_explain(NTC_E_DENIED, "%s: %s; is this user in the socket's group?", path, strerror(errno));
+		*err = ntc_explain(NTC_E_DENIED, "%s: %s; is this user in the socket's group?", path,
+				   strerror(errno));
 	} else if (rc) {
 		*err = ntc_explain(NTC_E_NO_DAEMON, "%s: %s", path, strerror(errno));
-	} else if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) || !ntc_discover_trusted(path, peer.uid)) {
+	} else if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) ||
+		   !ntc_discover_trusted(path, peer.uid)) {
 		*err = ntc_explain(NTC_E_DENIED, "%s belongs to somebody else and is not trusted", path);
 	} else if (fcntl(fd, F_SETFL, O_NONBLOCK)) {
 		*err = ntc_explain(NTC_E_IO, "%s: %s", path, strerror(errno));
@@ -118,7 +122,8 @@ static int connect_to(const char *path, uint64_t deadline, enum ntc_err *err)
 	return -1;
 }
 
-enum ntc_err ntc_discover_try(struct ntc_client *client, const char *path, uint64_t deadline, struct ntc_conn **conn)
+enum ntc_err ntc_discover_try(struct ntc_client *client, const char *path, uint64_t deadline,
+			      struct ntc_conn **conn)
 {
 	struct ntc_msg_hello hello = {
 		.version = NTC_PROTOCOL_VERSION,
@@ -131,7 +136,8 @@ enum ntc_err ntc_discover_try(struct ntc_client *client, const char *path, uint6
 	*conn = NULL;
 	if (fd < 0)
 		return err;
-	err = ntc_conn_open(fd, &hello, ntc_deadline_min(deadline, ntc_deadline(-1, NTC_LIMIT_GREETING)), conn);
+	err = ntc_conn_open(fd, &hello, ntc_deadline_min(deadline, ntc_deadline(-1, NTC_LIMIT_GREETING)),
+			    conn);
 	if (err) {
 		char why[NTC_LIMIT_REASON];
 

@@ -107,8 +107,9 @@ NTC_API enum ntc_err ntc_entry_new(const struct ntc_key *key, const struct ntc_k
 	return *out ? NTC_OK : ntc_explain(NTC_E_NO_MEMORY, "out of memory");
 }
 
-enum ntc_status ntc_entry_from_image(uint8_t *memory, size_t size, struct ntc_view key, enum ntc_source source,
-				     struct ntc_entry **out, struct ntc_reason *reason)
+enum ntc_status ntc_entry_from_image(uint8_t *memory, size_t size, struct ntc_view key,
+				     enum ntc_source source, struct ntc_entry **out,
+				     struct ntc_reason *reason)
 {
 	struct ntc_entry *entry;
 	struct ntc_image image;
@@ -140,7 +141,8 @@ enum ntc_status ntc_entry_from_fd(int fd, uint64_t size, struct ntc_view key, en
 
 	*out = NULL;
 	if (size > NTC_BODY_MAX + NTC_STAMP_SIZE)
-		return ntc_reject(reason, NTC_ST_TOO_LARGE, "an image of %llu bytes", (unsigned long long)size);
+		return ntc_reject(reason, NTC_ST_TOO_LARGE, "an image of %llu bytes",
+				  (unsigned long long)size);
 	memory = ntc_image_memory(size ? (size_t)size : 1);
 	if (!memory)
 		return ntc_reject(reason, NTC_ST_NO_MEMORY, "out of memory");
@@ -239,7 +241,8 @@ NTC_API struct ntc_part_view ntc_entry_part(const struct ntc_entry *entry, size_
 	return part_view(&part);
 }
 
-NTC_API enum ntc_err ntc_entry_find(const struct ntc_entry *entry, const char *name, struct ntc_part_view *view)
+NTC_API enum ntc_err ntc_entry_find(const struct ntc_entry *entry, const char *name,
+				    struct ntc_part_view *view)
 {
 	struct ntc_part part;
 

@@ -8,9 +8,9 @@
 #include "client/ntcache.h"
 #include "proto/key.h"
 
-#define STRING_SHOWN 160    /* bytes of a string, */
-#define BYTES_SHOWN 32      /* of bytes, */
-#define ITEMS_SHOWN 32      /* and items of a list that are shown */
+#define STRING_SHOWN 160 /* bytes of a string, */
+#define BYTES_SHOWN 32   /* of bytes, */
+#define ITEMS_SHOWN 32   /* and items of a list that are shown */
 
 NTC_API bool ntc_field_next(const void *bytes, size_t len, size_t *at, struct ntc_field_value *out)
 {

@@ -28,9 +28,9 @@ struct ntc_key {
 	unsigned kind;
 	enum ntc_err err;
 	char error[256];
-	struct ntc_field *fields;   /* each owns one allocation, at its name: name, NUL, value */
+	struct ntc_field *fields; /* each owns one allocation, at its name: name, NUL, value */
 	size_t count, cap;
-	size_t collected;           /* bytes of all values so far: bounds memory before sealing does */
+	size_t collected; /* bytes of all values so far: bounds memory before sealing does */
 	struct level levels[NTC_KEY_DEPTH_MAX];
 	unsigned depth;
 	uint8_t *sealed;
@@ -78,7 +78,8 @@ static bool grow(void **array, size_t *cap, size_t need, size_t size)
 static bool collect(struct ntc_key *key, const char *name, size_t len)
 {
 	if (len > NTC_KEY_MAX || key->collected + len > NTC_KEY_MAX) {
-		reject(key, NTC_E_TOO_LARGE, "with field %.64s the key is over %u bytes; put large values in as their SHA-256",
+		reject(key, NTC_E_TOO_LARGE,
+		       "with field %.64s the key is over %u bytes; put large values in as their SHA-256",
 		       name ? name : "(in a list)", NTC_KEY_MAX);
 		return false;
 	}
@@ -93,7 +94,9 @@ static void add_field(struct ntc_key *key, const char *name, enum ntc_type type,
 	uint8_t *copy;
 
 	if (!ntc_key_name_valid(ntc_view(name, name_len))) {
-		reject(key, NTC_E_KEY, "\"%.64s\": a field's name is 1 to %d printable ASCII characters without space and '='",
+		reject(key, NTC_E_KEY,
+		       "\"%.64s\": a field's name is 1 to %d printable ASCII characters without space and "
+		       "'='",
 		       name, NTC_KEY_NAME_MAX);
 		return;
 	}
@@ -102,7 +105,8 @@ static void add_field(struct ntc_key *key, const char *name, enum ntc_type type,
 		return;
 	}
 	if (key->count == NTC_KEY_FIELDS_MAX) {
-		reject(key, NTC_E_TOO_LARGE, "with field %s there are more than %d fields", name, NTC_KEY_FIELDS_MAX);
+		reject(key, NTC_E_TOO_LARGE, "with field %s there are more than %d fields", name,
+		       NTC_KEY_FIELDS_MAX);
 		return;
 	}
 	copy = malloc(name_len + 1 + value.len);
@@ -151,7 +155,8 @@ static void add(struct ntc_key *key, const char *name, enum ntc_type type, const
 		return;
 	}
 	if (len && !p) {
-		reject(key, NTC_E_INVALID, "field %.64s: a NULL value of %zu bytes", name ? name : "(in a list)", len);
+		reject(key, NTC_E_INVALID, "field %.64s: a NULL value of %zu bytes",
+		       name ? name : "(in a list)", len);
 		return;
 	}
 	if (!key->depth && !name) {
@@ -256,7 +261,8 @@ NTC_API void ntc_key_add_sha256_of(struct ntc_key *key, const char *name, const 
 	if (!key || key->err)
 		return;
 	if (len && !bytes) {
-		reject(key, NTC_E_INVALID, "field %.64s: a NULL value of %zu bytes", name ? name : "(in a list)", len);
+		reject(key, NTC_E_INVALID, "field %.64s: a NULL value of %zu bytes",
+		       name ? name : "(in a list)", len);
 		return;
 	}
 	sha256_init(&ctx);
@@ -277,7 +283,8 @@ NTC_API void ntc_key_list_begin(struct ntc_key *key, const char *name)
 		return;
 	}
 	if ((key->depth != 0) == (name != NULL)) {
-		reject(key, NTC_E_INVALID, "%.64s: a list has a name, a list in a list has none", name ? name : "NULL");
+		reject(key, NTC_E_INVALID, "%.64s: a list has a name, a list in a list has none",
+		       name ? name : "NULL");
 		return;
 	}
 	if (key->depth == NTC_KEY_DEPTH_MAX) {

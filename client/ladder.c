@@ -33,7 +33,8 @@ void ntc_ladder_suspect(struct ntc_client *client, const struct ntc_digest *dige
 /* What opening a blob file showed, other than a whole one. */
 static enum ntc_err no_file(struct ntc_ladder_miss *miss, const char *what, int err)
 {
-	snprintf(miss->why, sizeof(miss->why), "%.100s%s%.50s", what, err ? ": " : "", err ? strerror(err) : "");
+	snprintf(miss->why, sizeof(miss->why), "%.100s%s%.50s", what, err ? ": " : "",
+		 err ? strerror(err) : "");
 	return NTC_MISS;
 }
 
@@ -58,7 +59,8 @@ static enum ntc_err read_file(struct ntc_client *client, const struct ntc_key *k
 	saved = errno;
 	ntc_dir_unref(dir);
 	if (fd < 0)
-		return saved == ENOENT ? no_file(miss, "not found", 0) : no_file(miss, "unreadable file", saved);
+		return saved == ENOENT ? no_file(miss, "not found", 0)
+				       : no_file(miss, "unreadable file", saved);
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
 		close(fd);
 		return no_file(miss, "damaged file: not a regular file", 0);
@@ -100,8 +102,8 @@ enum ntc_err ntc_ladder_read(struct ntc_client *client, const struct ntc_key *ke
 	return NTC_OK;
 }
 
-enum ntc_err ntc_ladder_entry(const struct ntc_reply *reply, uint64_t size, struct ntc_view image, struct ntc_view key,
-			      enum ntc_source source, struct ntc_entry **entry)
+enum ntc_err ntc_ladder_entry(const struct ntc_reply *reply, uint64_t size, struct ntc_view image,
+			      struct ntc_view key, enum ntc_source source, struct ntc_entry **entry)
 {
 	struct ntc_reason why;
 	enum ntc_status st;
@@ -119,8 +121,8 @@ enum ntc_err ntc_ladder_entry(const struct ntc_reply *reply, uint64_t size, stru
 		memcpy(memory, image.p, image.len);
 		st = ntc_entry_from_image(memory, image.len, key, source, entry, &why);
 	}
-	return st ? ntc_explain(st == NTC_ST_BAD_KEY ? NTC_E_FORMAT : ntc_err_from_status(st), "the daemon's image: %s",
-				why.text)
+	return st ? ntc_explain(st == NTC_ST_BAD_KEY ? NTC_E_FORMAT : ntc_err_from_status(st),
+				"the daemon's image: %s", why.text)
 		  : NTC_OK;
 }
 
@@ -140,7 +142,8 @@ enum ntc_err ntc_ladder_ask(struct ntc_client *client, const struct ntc_key *key
 	if (err)
 		return err;
 	if (ntc_msg_entry_read(ntc_view(reply.bytes, reply.len), &found))
-		err = ntc_ladder_entry(&reply, found.size, found.image, ntc_key_view(key), NTC_FROM_SOCKET, entry);
+		err = ntc_ladder_entry(&reply, found.size, found.image, ntc_key_view(key), NTC_FROM_SOCKET,
+				       entry);
 	else
 		err = ntc_explain(NTC_E_PROTOCOL, "the daemon sent a malformed ENTRY");
 	ntc_reply_clear(&reply);

@@ -80,7 +80,9 @@ NTC_API enum ntc_err ntc_slot(struct ntc_lease *lease, int timeout_ms)
 		.task = lease->task,
 		.lease = lease->id,
 		/* 0 would be as long as the daemon allows. */
-		.wait_ns = timeout_ms < 0 ? 0 : timeout_ms == 0 ? 1 : (uint64_t)timeout_ms * NTC_NS_PER_MS,
+		.wait_ns = timeout_ms < 0    ? 0
+			   : timeout_ms == 0 ? 1
+					     : (uint64_t)timeout_ms * NTC_NS_PER_MS,
 	};
 	if (!ntc_encode_slot(&pack, &message))
 		return NTC_ALONE;
@@ -168,7 +170,8 @@ NTC_API enum ntc_err ntc_fail(struct ntc_lease *lease, enum ntc_failure failure,
 		.log = ntc_view(log, len < NTC_LOG_MAX ? len : NTC_LOG_MAX),
 	};
 	if (ntc_encode_fail(&pack, &message)) {
-		err = ask(lease, NTC_MSG_FAIL, &pack, NTC_MSG_DONE, ntc_deadline(-1, NTC_LIMIT_REQUEST), &reply);
+		err = ask(lease, NTC_MSG_FAIL, &pack, NTC_MSG_DONE, ntc_deadline(-1, NTC_LIMIT_REQUEST),
+			  &reply);
 		ntc_pack_release(&pack);
 		ntc_reply_clear(&reply);
 	} else {

@@ -39,7 +39,8 @@ NTC_API enum ntc_err ntc_ping(struct ntc_client *client, int timeout_ms, uint64_
 
 /* --- removing ----------------------------------------------------------------------------- */
 
-static enum ntc_err remove_by(struct ntc_client *client, const struct ntc_msg_remove *message, uint64_t deadline)
+static enum ntc_err remove_by(struct ntc_client *client, const struct ntc_msg_remove *message,
+			      uint64_t deadline)
 {
 	struct ntc_msg_done done;
 	struct ntc_reply reply;
@@ -76,7 +77,8 @@ NTC_API enum ntc_err ntc_remove(struct ntc_client *client, const struct ntc_key 
 	return remove_by(client, &message, deadline);
 }
 
-NTC_API enum ntc_err ntc_remove_digest(struct ntc_client *client, const struct ntc_digest *digest, int timeout_ms)
+NTC_API enum ntc_err ntc_remove_digest(struct ntc_client *client, const struct ntc_digest *digest,
+				       int timeout_ms)
 {
 	uint64_t deadline = ntc_deadline(timeout_ms, NTC_LIMIT_SYNC);
 	struct ntc_msg_remove message = { .key = ntc_view(NULL, 0) };
@@ -109,8 +111,8 @@ static struct ntc_row_view row_view(const struct ntc_row *row)
 }
 
 /* One page: NTC_OK, or NTC_MISS if `fn` stopped. *after moves on; *more tells whether there is another page. */
-static enum ntc_err list_page(struct ntc_client *client, struct ntc_msg_list *list, uint64_t deadline, ntc_row_fn *fn,
-			      void *ctx, bool *more)
+static enum ntc_err list_page(struct ntc_client *client, struct ntc_msg_list *list, uint64_t deadline,
+			      ntc_row_fn *fn, void *ctx, bool *more)
 {
 	struct ntc_msg_rows rows;
 	struct ntc_reply reply;
@@ -154,7 +156,8 @@ out:
 	return err;
 }
 
-NTC_API enum ntc_err ntc_list(struct ntc_client *client, unsigned kind, int timeout_ms, ntc_row_fn *fn, void *ctx)
+NTC_API enum ntc_err ntc_list(struct ntc_client *client, unsigned kind, int timeout_ms, ntc_row_fn *fn,
+			      void *ctx)
 {
 	uint64_t deadline = ntc_deadline(timeout_ms, NTC_LIMIT_LIST);
 	struct ntc_msg_list list = { .kind = kind, .limit = NTC_ROWS_MAX };

@@ -15,22 +15,23 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "client/bounds.h"
 #include "client/entry.h"
 #include "client/errmap.h"
 #include "client/explain.h"
-#include "client/bounds.h"
 
 #define PATH_ROOM 4096
 #define TEMP_PREFIX ".new-"
-#define TEMP_KEPT_S 3600        /* a temporary directory older than this is a dead writer's */
-#define TREE_DEPTH 8            /* of a directory that is removed */
+#define TEMP_KEPT_S 3600 /* a temporary directory older than this is a dead writer's */
+#define TREE_DEPTH 8     /* of a directory that is removed */
 
 static enum ntc_err failed(const char *what, const char *path)
 {
 	int saved = errno;
 	enum ntc_err err = ntc_err_from_errno(saved);
 
-	return ntc_explain(err == NTC_E_DENIED ? NTC_E_IO : err, "%s %.300s: %s", what, path, strerror(saved));
+	return ntc_explain(err == NTC_E_DENIED ? NTC_E_IO : err, "%s %.300s: %s", what, path,
+			   strerror(saved));
 }
 
 /* --- the directory ------------------------------------------------------------------------ */
@@ -51,8 +52,9 @@ static enum ntc_err parts_path(char out[PATH_ROOM])
 		return ntc_explain(NTC_E_IO, "no place for parts: set NTCACHE_PARTS or HOME");
 	/* Room for the names below it. */
 	if (out[0] != '/' || len >= PATH_ROOM - 400)
-		return ntc_explain(NTC_E_IO, "%.200s: the directory of parts must be an absolute path, and not too long",
-				   out);
+		return ntc_explain(
+			NTC_E_IO, "%.200s: the directory of parts must be an absolute path, and not too long",
+			out);
 	return NTC_OK;
 }
 
@@ -88,7 +90,8 @@ static enum ntc_err open_parts(const char *path, int *fd)
 		return NTC_OK;
 	close(*fd);
 	*fd = -1;
-	return ntc_explain(NTC_E_IO, "%.300s is not this user's alone: files to be loaded are not put there", path);
+	return ntc_explain(NTC_E_IO, "%.300s is not this user's alone: files to be loaded are not put there",
+			   path);
 }
 
 /* Remove a directory and what is in it, as far as possible. */
@@ -133,7 +136,8 @@ static void sweep(int parts)
 	}
 	while ((item = readdir(dir)))
 		if (strncmp(item->d_name, TEMP_PREFIX, strlen(TEMP_PREFIX)) == 0 &&
-		    fstatat(parts, item->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && now - st.st_mtime > TEMP_KEPT_S)
+		    fstatat(parts, item->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    now - st.st_mtime > TEMP_KEPT_S)
 			remove_tree(parts, item->d_name, 0);
 	closedir(dir);
 }
@@ -203,7 +207,8 @@ static bool file_equals(int dir, const struct ntc_part *part)
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n <= 0 || (size_t)n > part->data.len - done || memcmp(buf, part->data.p + done, (size_t)n) != 0)
+		if (n <= 0 || (size_t)n > part->data.len - done ||
+		    memcmp(buf, part->data.p + done, (size_t)n) != 0)
 			goto out;
 		done += (size_t)n;
 	}
@@ -241,7 +246,8 @@ static enum ntc_err publish(int parts, const char *path, const char *name, const
 	int dir;
 
 	sweep(parts);
-	if (snprintf(temp_path, sizeof(temp_path), "%s/" TEMP_PREFIX "XXXXXX", path) >= (int)sizeof(temp_path))
+	if (snprintf(temp_path, sizeof(temp_path), "%s/" TEMP_PREFIX "XXXXXX", path) >=
+	    (int)sizeof(temp_path))
 		return ntc_explain(NTC_E_IO, "the directory of parts has too long a path");
 	if (!mkdtemp(temp_path))
 		return failed("cannot make", temp_path);
@@ -266,7 +272,8 @@ static enum ntc_err publish(int parts, const char *path, const char *name, const
 	else if (!err && !published(parts, name, entry))
 		/* A file system without these renames: a plain one does where nothing is there. */
 		err = renameat(parts, temp, parts, name) && !published(parts, name, entry)
-			      ? failed("cannot publish", name) : NTC_OK;
+			      ? failed("cannot publish", name)
+			      : NTC_OK;
 	remove_tree(parts, temp, 0);
 	return err;
 }

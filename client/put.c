@@ -68,8 +68,8 @@ static bool alive(struct ntc_conn *conn)
 	return !dead;
 }
 
-static enum ntc_err put_on(struct ntc_conn *conn, uint64_t lease, const struct ntc_entry *entry, uint64_t cost_ns,
-			   uint64_t deadline)
+static enum ntc_err put_on(struct ntc_conn *conn, uint64_t lease, const struct ntc_entry *entry,
+			   uint64_t cost_ns, uint64_t deadline)
 {
 	struct ntc_view body = entry->body.bytes;
 	struct ntc_msg_put message = { .lease = lease, .cost_ns = cost_ns, .size = body.len };
@@ -80,8 +80,8 @@ static enum ntc_err put_on(struct ntc_conn *conn, uint64_t lease, const struct n
 	int fd = -1;
 
 	if (body.len > conn->greeting.max_body)
-		return ntc_explain(NTC_E_TOO_LARGE, "an entry of %zu bytes; this daemon takes at most %llu", body.len,
-				   (unsigned long long)conn->greeting.max_body);
+		return ntc_explain(NTC_E_TOO_LARGE, "an entry of %zu bytes; this daemon takes at most %llu",
+				   body.len, (unsigned long long)conn->greeting.max_body);
 	if (!(conn->greeting.capabilities & NTC_CAN_WRITE))
 		return ntc_explain(NTC_E_DENIED, "this user may only read");
 	/* The fields in front of the body take some of the frame. */
@@ -95,7 +95,8 @@ static enum ntc_err put_on(struct ntc_conn *conn, uint64_t lease, const struct n
 			return NTC_E_NO_MEMORY;
 	}
 	if (ntc_encode_put(&pack, &message)) {
-		err = ntc_call_on(conn, NTC_MSG_PUT, ntc_pack_view(&pack), fd, NTC_MSG_STORED, deadline, &reply, NULL);
+		err = ntc_call_on(conn, NTC_MSG_PUT, ntc_pack_view(&pack), fd, NTC_MSG_STORED, deadline,
+				  &reply, NULL);
 		if (!err)
 			err = stored(conn, &reply);
 		ntc_pack_release(&pack);
@@ -155,7 +156,8 @@ static enum ntc_err put(struct ntc_client *client, struct ntc_lease *lease, cons
 	return err;
 }
 
-NTC_API enum ntc_err ntc_put(struct ntc_client *client, struct ntc_lease *lease, struct ntc_entry *entry, uint64_t cost_ns)
+NTC_API enum ntc_err ntc_put(struct ntc_client *client, struct ntc_lease *lease, struct ntc_entry *entry,
+			     uint64_t cost_ns)
 {
 	enum ntc_err err = ntc_client_enter(client);
 
@@ -205,7 +207,8 @@ NTC_API enum ntc_err ntc_sync(struct ntc_client *client, int timeout_ms)
 	if (serial)
 		conn = ntc_client_conn_of(client, serial);
 	if (conn) {
-		err = ntc_call_on(conn, NTC_MSG_SYNC, ntc_view(NULL, 0), -1, NTC_MSG_DONE, deadline, &reply, NULL);
+		err = ntc_call_on(conn, NTC_MSG_SYNC, ntc_view(NULL, 0), -1, NTC_MSG_DONE, deadline, &reply,
+				  NULL);
 		ntc_reply_clear(&reply);
 		ntc_conn_unref(conn);
 	} else {
@@ -219,6 +222,7 @@ NTC_API enum ntc_err ntc_sync(struct ntc_client *client, int timeout_ms)
 		client->puts_lost = true;
 	pthread_mutex_unlock(&client->lock);
 	if (!err && lost)
-		err = ntc_explain(NTC_E_NO_DAEMON, "the daemon went away: nobody knows whether what was put is durable");
+		err = ntc_explain(NTC_E_NO_DAEMON,
+				  "the daemon went away: nobody knows whether what was put is durable");
 	return err;
 }

@@ -192,7 +192,8 @@ START_TEST(test_rotten_file)
 	ck_assert_int_eq(ntc_sync(client, LIMIT_MS), NTC_OK);
 	ntc_test_command(&output, LIMIT_MS, "sh", "-c",
 			 "f=$(find \"$0\" -type f -size +4k -path '*/[0-9a-f][0-9a-f]/*') && chmod u+w $f && "
-			 "printf y | dd of=$f bs=1 seek=1000 conv=notrunc", d.cache, NULL);
+			 "printf y | dd of=$f bs=1 seek=1000 conv=notrunc",
+			 d.cache, NULL);
 	ck_assert_msg(output.code == 0, "%s", output.err);
 	ntc_test_output_clear(&output);
 	ck_assert_int_ne(ntc_lookup(client, key, LIMIT_MS, &got), NTC_OK);
@@ -221,9 +222,9 @@ END_TEST
 #define KEYS 12
 
 struct shared {
-	unsigned made[KEYS];        /* atomic */
-	unsigned failed;            /* atomic */
-	int holding, go;            /* events */
+	unsigned made[KEYS]; /* atomic */
+	unsigned failed;     /* atomic */
+	int holding, go;     /* events */
 };
 
 struct maker {

@@ -28,19 +28,19 @@
 
 enum behaviour {
 	WELL = 0,
-	SILENT,             /* accepts, never greets */
-	WRONG_VERSION,      /* greets with another protocol */
-	GARBAGE,            /* greets with noise */
-	WRONG_TYPE,         /* answers with messages that make no sense */
-	WRONG_ID,           /* answers what nobody asked */
-	HANG_UP,            /* ends the connection at the first request */
-	MUTE,               /* reads, never answers */
-	LATE_LEASE,         /* holds an ACQUIRE until it is cancelled, then gives the lease all the same */
-	LATER_LEASE,        /* the same, but answers the cancel only when PINGed */
-	STOPS_READING,      /* greets, then reads nothing */
-	BAD_IMAGE,          /* finds entries, but damaged ones */
-	BUSY_BUT_ONE,       /* one ACQUIRE at a time */
-	ON_DEMAND,          /* answers as many ACQUIREs, in order, as `go` says */
+	SILENT,        /* accepts, never greets */
+	WRONG_VERSION, /* greets with another protocol */
+	GARBAGE,       /* greets with noise */
+	WRONG_TYPE,    /* answers with messages that make no sense */
+	WRONG_ID,      /* answers what nobody asked */
+	HANG_UP,       /* ends the connection at the first request */
+	MUTE,          /* reads, never answers */
+	LATE_LEASE,    /* holds an ACQUIRE until it is cancelled, then gives the lease all the same */
+	LATER_LEASE,   /* the same, but answers the cancel only when PINGed */
+	STOPS_READING, /* greets, then reads nothing */
+	BAD_IMAGE,     /* finds entries, but damaged ones */
+	BUSY_BUT_ONE,  /* one ACQUIRE at a time */
+	ON_DEMAND,     /* answers as many ACQUIREs, in order, as `go` says */
 };
 
 /* Counters are shared with forked children, who must not change them: by the peer's thread only. */
@@ -48,9 +48,10 @@ static struct {
 	char dir[64], socket[96], blobs[96];
 	int listener, stop[2];
 	pthread_t thread;
-	enum behaviour behaviour;   /* atomic */
-	unsigned accepted, hellos, releases, fails, cancels, suspects, acquires, puts, reads_only; /* atomic */
-	unsigned hits, go;          /* atomic */
+	enum behaviour behaviour; /* atomic */
+	unsigned accepted, hellos, releases, fails, cancels, suspects, acquires, puts,
+		reads_only;           /* atomic */
+	unsigned hits, go;            /* atomic */
 	unsigned long long put_lease; /* atomic */
 } peer;
 
@@ -62,9 +63,9 @@ struct session {
 	int fd, *fds;
 	uint8_t in[NTC_FRAME_HEADER + NTC_FRAME_MAX];
 	size_t len;
-	uint64_t held;              /* id of an ACQUIRE that waits */
+	uint64_t held; /* id of an ACQUIRE that waits */
 	uint64_t later;
-	uint64_t queue[4];          /* ON_DEMAND: ids that wait */
+	uint64_t queue[4]; /* ON_DEMAND: ids that wait */
 	unsigned queued, answered;
 };
 
@@ -90,8 +91,13 @@ static void send_frame(int fd, unsigned type, uint64_t id, const uint8_t *payloa
 static void greet(struct session *s)
 {
 	struct ntc_msg_greeting m = { .version = GET(behaviour) == WRONG_VERSION ? 99 : NTC_PROTOCOL_VERSION,
-				      .capabilities = NTC_CAN_WRITE, .key_version = 1, .entry_version = 1,
-				      .instance = 1, .pid = 4242, .max_body = 1 << 20, .max_inline = 1024 };
+				      .capabilities = NTC_CAN_WRITE,
+				      .key_version = 1,
+				      .entry_version = 1,
+				      .instance = 1,
+				      .pid = 4242,
+				      .max_body = 1 << 20,
+				      .max_inline = 1024 };
 	uint8_t b[128];
 	struct ntc_writer w = ntc_writer(b, sizeof(b));
 	int dir = open(peer.blobs, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -165,7 +171,8 @@ static bool answer(struct session *s, const struct ntc_frame *frame, int fd)
 	case NTC_MSG_HITS:
 		if (ntc_msg_hits_read(frame->payload, &hits))
 			for (size_t i = 0; i < hits.hits.len; i += NTC_HIT_SIZE)
-				__atomic_add_fetch(&peer.hits, ntc_load32(hits.hits.p + i + 16), __ATOMIC_SEQ_CST);
+				__atomic_add_fetch(&peer.hits, ntc_load32(hits.hits.p + i + 16),
+						   __ATOMIC_SEQ_CST);
 		return true;
 	case NTC_MSG_SUSPECT:
 		COUNT(suspects);
@@ -173,7 +180,8 @@ static bool answer(struct session *s, const struct ntc_frame *frame, int fd)
 	case NTC_MSG_CANCEL:
 		COUNT(cancels);
 		if (GET(behaviour) == LATE_LEASE && s->held)
-			ANSWER(s, lease, LEASE, s->held, .lease = s->held + 1000, .time_ns = 60 * NTC_NS_PER_S);
+			ANSWER(s, lease, LEASE, s->held, .lease = s->held + 1000,
+			       .time_ns = 60 * NTC_NS_PER_S);
 		if (GET(behaviour) == LATER_LEASE)
 			s->later = s->held;
 		s->held = 0;
@@ -221,7 +229,8 @@ static bool answer(struct session *s, const struct ntc_frame *frame, int fd)
 		break;
 	case NTC_MSG_PING:
 		if (s->later)
-			ANSWER(s, lease, LEASE, s->later, .lease = s->later + 1000, .time_ns = 60 * NTC_NS_PER_S);
+			ANSWER(s, lease, LEASE, s->later, .lease = s->later + 1000,
+			       .time_ns = 60 * NTC_NS_PER_S);
 		s->later = 0;
 		break;
 	default:
@@ -270,10 +279,12 @@ static void *peer_main(void *arg)
 		p[0] = (struct pollfd){ .fd = peer.stop[0], .events = POLLIN };
 		p[1] = (struct pollfd){ .fd = peer.listener, .events = POLLIN };
 		for (int i = 0; i < 16; i++)
-			p[2 + i] = (struct pollfd){ .fd = sessions[i] ? sessions[i]->fd : -1, .events = POLLIN };
+			p[2 + i] =
+				(struct pollfd){ .fd = sessions[i] ? sessions[i]->fd : -1, .events = POLLIN };
 		poll(p, 18, GET(behaviour) == ON_DEMAND ? 1 : -1);
 		for (int i = 0; i < 16; i++)
-			for (struct session *s = sessions[i]; s && s->answered < s->queued && s->answered < GET(go);) {
+			for (struct session *s = sessions[i];
+			     s && s->answered < s->queued && s->answered < GET(go);) {
 				uint64_t id = s->queue[s->answered++ % 4];
 
 				ANSWER(s, lease, LEASE, id, .lease = id + 1000, .time_ns = 60 * NTC_NS_PER_S);
@@ -313,7 +324,7 @@ static void peer_start(enum behaviour behaviour)
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 
 	SET(behaviour, behaviour);
-	strcpy(address.sun_path, peer.socket);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", peer.socket);
 	unlink(peer.socket);
 	peer.listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	ck_assert_int_eq(bind(peer.listener, (struct sockaddr *)&address, sizeof(address)), 0);
@@ -332,10 +343,25 @@ static void peer_stop(void)
 	unlink(peer.socket);
 }
 
+/* Run a command line; its exit code. */
+static int shell(const char *command)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+		_exit(127);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+		return -1;
+	return WEXITSTATUS(status);
+}
+
 static void setup(void)
 {
 	memset(&peer, 0, sizeof(peer));
-	strcpy(peer.dir, "/tmp/ntc-conn-XXXXXX");
+	snprintf(peer.dir, sizeof(peer.dir), "/tmp/ntc-conn-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(peer.dir));
 	snprintf(peer.socket, sizeof(peer.socket), "%s/s.sock", peer.dir);
 	snprintf(peer.blobs, sizeof(peer.blobs), "%s/blobs", peer.dir);
@@ -348,7 +374,7 @@ static void teardown(void)
 	char command[128];
 
 	snprintf(command, sizeof(command), "rm -rf %s", peer.dir);
-	ck_assert_int_eq(system(command), 0);
+	ck_assert_int_eq(shell(command), 0);
 }
 
 /* Wait until the peer has counted so many. */
@@ -471,7 +497,8 @@ START_TEST(test_ping_and_puts)
 {
 	struct ntc_client *client = open_client(NTC_MODE_ON);
 	struct ntc_key *key = key_of(1);
-	struct ntc_entry *small = entry_of(key, 10), *large = entry_of(key, 50000), *huge = entry_of(key, 2 << 20);
+	struct ntc_entry *small = entry_of(key, 10), *large = entry_of(key, 50000),
+			 *huge = entry_of(key, 2 << 20);
 	struct ntc_answer answer;
 	uint64_t pid;
 
@@ -799,8 +826,9 @@ START_TEST(test_many)
 		plant(m.keys[i], entry, false);
 		ntc_entry_unref(entry);
 	}
-	ck_assert_int_eq(ntc_acquire_many(m.client, (const struct ntc_key *const *)m.keys, 40, NULL, make_one, &m),
-			 NTC_OK);
+	ck_assert_int_eq(
+		ntc_acquire_many(m.client, (const struct ntc_key *const *)m.keys, 40, NULL, make_one, &m),
+		NTC_OK);
 	ck_assert_uint_eq(m.known, 10);
 	ck_assert_uint_eq(m.made, 30);
 	ck_assert_uint_eq(m.calls, 40);
@@ -809,8 +837,9 @@ START_TEST(test_many)
 		/* Stopped at the first lease: the others, which are on their way, are given back. */
 		m.calls = 0;
 		m.stop_at = 11;
-		ck_assert_int_eq(ntc_acquire_many(m.client, (const struct ntc_key *const *)m.keys, 40, NULL, make_one,
-						  &m), NTC_MISS);
+		ck_assert_int_eq(ntc_acquire_many(m.client, (const struct ntc_key *const *)m.keys, 40, NULL,
+						  make_one, &m),
+				 NTC_MISS);
 		ck_assert_uint_eq(m.calls, 11);
 		AWAIT(releases, 29);
 	}
@@ -953,7 +982,8 @@ static int in_child(struct ntc_client *client, const struct ntc_key *key, struct
 		return 2;
 	if (ntc_put(client, lease, entry, 1) != NTC_E_LEASE)
 		return 3;
-	if (ntc_acquire(client, key, NULL, &answer) != NTC_MAKE || ntc_put(client, answer.lease, entry, 1) != NTC_OK)
+	if (ntc_acquire(client, key, NULL, &answer) != NTC_MAKE ||
+	    ntc_put(client, answer.lease, entry, 1) != NTC_OK)
 		return 4;
 	ntc_entry_unref(entry);
 	ntc_close(client);
@@ -1074,12 +1104,12 @@ END_TEST
 
 START_TEST(test_trust)
 {
-	char path[200];
+	char path[100];
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 
 	snprintf(path, sizeof(path), "%s/d/s", peer.dir);
-	strcpy(address.sun_path, path);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
 	snprintf(path, sizeof(path), "%s/d", peer.dir);
 	ck_assert_int_eq(mkdir(path, 0755), 0);
 	ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);

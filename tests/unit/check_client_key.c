@@ -143,8 +143,9 @@ START_TEST(test_too_large)
 	static char big[NTC_KEY_MAX + 1];
 	struct ntc_key *key = ntc_key_new(NTC_KIND_SOURCE), *many = ntc_key_new(NTC_KIND_SOURCE);
 	static const uint8_t abc[32] = {
-		0xba, 0x78, 0x16, 0xbf, 0x8f, 0x01, 0xcf, 0xea, 0x41, 0x41, 0x40, 0xde, 0x5d, 0xae, 0x22, 0x23,
-		0xb0, 0x03, 0x61, 0xa3, 0x96, 0x17, 0x7a, 0x9c, 0xb4, 0x10, 0xff, 0x61, 0xf2, 0x00, 0x15, 0xad,
+		0xba, 0x78, 0x16, 0xbf, 0x8f, 0x01, 0xcf, 0xea, 0x41, 0x41, 0x40,
+		0xde, 0x5d, 0xae, 0x22, 0x23, 0xb0, 0x03, 0x61, 0xa3, 0x96, 0x17,
+		0x7a, 0x9c, 0xb4, 0x10, 0xff, 0x61, 0xf2, 0x00, 0x15, 0xad,
 	};
 	struct ntc_key *a = ntc_key_new(NTC_KIND_SOURCE), *b = ntc_key_new(NTC_KIND_SOURCE);
 	char name[16];
@@ -207,7 +208,10 @@ static const char *text_of(void (*add)(struct ntc_key *key))
 }
 
 #define VALUE(name, call) \
-	static void name(struct ntc_key *key) { call; }
+	static void name(struct ntc_key *key) \
+	{ \
+		call; \
+	}
 VALUE(int_min, ntc_key_add_int(key, "v", INT64_MIN))
 VALUE(int_minus, ntc_key_add_int(key, "v", -129))
 VALUE(int_zero, ntc_key_add_int(key, "v", 0))
@@ -249,7 +253,8 @@ START_TEST(test_text)
 	memset(wide, 0, sizeof(wide));
 	wide[31] = 0x80;
 	ntc_field_text(&big, text, sizeof(text));
-	ck_assert_str_eq(text, "-57896044618658097711785492504343953926634992332820282019728792003956564819968");
+	ck_assert_str_eq(text,
+			 "-57896044618658097711785492504343953926634992332820282019728792003956564819968");
 	memset(long_text, 'y', sizeof(long_text));
 	field.value = long_text, field.len = sizeof(long_text);
 	ntc_field_text(&field, out, sizeof(out));
@@ -263,11 +268,13 @@ START_TEST(test_outcomes)
 		ck_assert_str_ne(ntc_err_name((enum ntc_err)err), "UNKNOWN");
 		ck_assert_uint_gt(strlen(ntc_err_text((enum ntc_err)err)), 3);
 	}
-	ck_assert_str_eq(ntc_err_name((enum ntc_err)-99), "UNKNOWN");
+	ck_assert_str_eq(ntc_err_name((enum ntc_err) - 99), "UNKNOWN");
 	/* Every status has an outcome of its own; only unknown numbers and language trouble are PROTOCOL. */
 #define X(name, number, retry, text) \
 	ck_assert_msg(number == 0 || ntc_err_from_status(number) != NTC_OK, #name); \
-	ck_assert_msg(number < 1 || (number <= 4) || number == 10 || ntc_err_from_status(number) != NTC_E_PROTOCOL, #name);
+	ck_assert_msg(number < 1 || (number <= 4) || number == 10 || \
+			      ntc_err_from_status(number) != NTC_E_PROTOCOL, \
+		      #name);
 	NTC_STATUS_LIST(X)
 #undef X
 	ck_assert_int_eq(ntc_err_from_status(12345), NTC_E_PROTOCOL);
@@ -366,8 +373,7 @@ static void add_json(struct ntc_key *key, json_t *field, const char *name, bool 
 		size_t i;
 
 		ntc_key_list_begin(key, name);
-		json_array_foreach(json_object_get(field, "items"), i, item)
-			add_json(key, item, NULL, can);
+		json_array_foreach(json_object_get(field, "items"), i, item) add_json(key, item, NULL, can);
 		ntc_key_list_end(key);
 	} else {
 		add_json_bytes(key, field, name, type);
@@ -398,7 +404,8 @@ START_TEST(test_vectors)
 	json_t *root = json_loadb(file, len, JSON_ALLOW_NUL, NULL), *vector;
 
 	ck_assert_ptr_nonnull(root);
-	json_array_foreach(json_object_get(root, "valid"), i, vector) {
+	json_array_foreach(json_object_get(root, "valid"), i, vector)
+	{
 		struct ntc_key *key = build(vector);
 		struct ntc_digest digest;
 		char text[NTC_DIGEST_TEXT_SIZE];
@@ -408,7 +415,8 @@ START_TEST(test_vectors)
 		if (!key)
 			continue;
 		built++;
-		ck_assert_msg(ntc_key_seal(key) == NTC_OK, "%s: %s", text_at(vector, "name"), ntc_key_error(key));
+		ck_assert_msg(ntc_key_seal(key) == NTC_OK, "%s: %s", text_at(vector, "name"),
+			      ntc_key_error(key));
 		digest = ntc_key_digest_of(key);
 		ntc_digest_text(&digest, text);
 		ck_assert_str_eq(text, text_at(vector, "digest"));
@@ -423,7 +431,8 @@ START_TEST(test_vectors)
 		ntc_key_free(key);
 	}
 	ck_assert_uint_gt(built, 20);
-	json_array_foreach(json_object_get(root, "refused_fields"), i, vector) {
+	json_array_foreach(json_object_get(root, "refused_fields"), i, vector)
+	{
 		struct ntc_key *key = build(vector);
 		enum ntc_err err = ntc_key_seal(key);
 
