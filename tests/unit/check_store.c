@@ -208,6 +208,24 @@ START_TEST(puts_share_a_group)
 }
 END_TEST
 
+START_TEST(a_group_has_a_digest_once)
+{
+	struct answer first = { 0 }, removal = { 0 }, second = { 0 };
+
+	close_store();
+	options.group_wait_ns = 200 * NTC_NS_PER_MS;
+	open_store();
+	put(1, 'x', 100, &first);
+	remove_key(1, &removal);
+	put(1, 'y', 100, &second);
+	wait_for(&second.durable);
+	ck_assert_uint_eq(stats_now().groups, 3);
+	ck_assert_int_eq(first.durable_st, NTC_ST_OK);
+	ck_assert_uint_eq(removal.remove_count, 1);
+	ck_assert_int_eq(load_now(1, 'y', 100), NTC_ST_OK);
+}
+END_TEST
+
 START_TEST(damaged_blob_is_a_miss_and_set_aside)
 {
 	struct answer a = { 0 };
@@ -604,6 +622,7 @@ int main(void)
 	tcase_add_test(tc, a_load_under_way_does_not_bring_back_what_was_removed);
 	tcase_add_test(tc, queued_bytes_are_bounded);
 	tcase_add_test(tc, puts_share_a_group);
+	tcase_add_test(tc, a_group_has_a_digest_once);
 	tcase_add_test(tc, damaged_blob_is_a_miss_and_set_aside);
 	tcase_add_test(tc, hits_and_counters_survive);
 	tcase_add_test(tc, hits_reach_the_index_by_themselves);
