@@ -10,7 +10,7 @@
 
 #define NTC_SESSION_ACQUIRES_MAX 4096u              /* leases held and acquires unanswered */
 #define NTC_SESSION_REQUESTS_MAX 8192u              /* requests unanswered, of all sorts */
-#define NTC_SESSION_KEYS_MAX (64u << 20)            /* bytes of the keys of those acquires */
+#define NTC_SESSION_PUTS_MAX 256u                   /* puts that are not decided yet */
 #define NTC_SESSION_INPUT_MIN (16u << 10)           /* bytes of the input buffer; grows to one frame */
 #define NTC_SESSION_FDS_MAX 4u                      /* received descriptors that wait for their frame */
 #define NTC_SESSION_FRAMES 64u                      /* requests handled before others have their turn */
@@ -20,7 +20,6 @@
 #define NTC_SESSION_HELLO_NS (10 * NTC_NS_PER_S)    /* from accept to HELLO */
 #define NTC_SESSION_LINGER_NS (5 * NTC_NS_PER_S)    /* from the last request to the last byte sent */
 #define NTC_SESSION_NAME_MAX 64u                    /* bytes of the name in HELLO that are kept */
-#define NTC_SESSION_LAST_INPUT (8u << 20)           /* bytes still read after the peer's process ended */
 
 /* Reported hits that are believed, per connection and second: digests, and hits in all. */
 #define NTC_SESSION_REPORTS_PER_S 65536u

@@ -54,6 +54,8 @@ static void put_refuse(struct put *put, enum ntc_status st, const char *text)
 		ntc_log(NTC_LOG_NOTICE, "a put of pid %d is refused: %s", (int)put->peer.pid,
 			text ? text : ntc_status_text(st));
 	}
+	if (client)
+		client->puts_undecided--;
 	/* NO_SUCH_LEASE is fine: it was made without one, or too late. */
 	(void)ntc_flights_release(server->flights, put->connection, put->lease, ntc_clock_mono_ns());
 	if (client)
@@ -204,9 +206,8 @@ static void put_decided(void *ctx, enum ntc_status st, enum ntc_stored result)
 	}
 	client = ntc_server_client(server, put->connection);
 	if (client) {
+		client->puts_undecided--;
 		ntc_reply_stored(client->session, put->id, result);
-		/* The reply may have ended the session. */
-		client = ntc_server_client(server, put->connection);
 	}
 	if (result != NTC_STORED_NEW) {
 		server->stats.puts_known += result == NTC_STORED_KNOWN;
@@ -309,6 +310,7 @@ void ntc_put_handle(struct ntc_server *server, struct ntc_client_state *client, 
 		ntc_reply_error(client->session, frame->id, NTC_ST_NO_MEMORY, NULL);
 		return;
 	}
+	client->puts_undecided++;
 	*put = (struct put){
 		.server = server,
 		.connection = ntc_session_number(client->session),
@@ -317,7 +319,9 @@ void ntc_put_handle(struct ntc_server *server, struct ntc_client_state *client, 
 		.cost_ns = m.cost_ns,
 		.peer = *ntc_session_peer(client->session),
 	};
-	if (m.size > server->options.max_entry || m.size > NTC_BODY_MAX)
+	if (client->puts_undecided > NTC_SESSION_PUTS_MAX)
+		st = ntc_reject(&reason, NTC_ST_BUSY, "too many puts of this connection are unanswered");
+	else if (m.size > server->options.max_entry || m.size > NTC_BODY_MAX)
 		st = ntc_reject(&reason, NTC_ST_TOO_LARGE, "an entry of %llu bytes; this daemon takes at most %llu",
 				(unsigned long long)m.size, (unsigned long long)server->options.max_entry);
 	else if (fd < 0 && m.size != m.body.len)

@@ -575,6 +575,7 @@ static void handle_hello(struct ntc_server *server, struct ntc_client_state *cli
 		return;
 	}
 	client->greeted = true;
+	ntc_session_greeted(client->session);
 	client->read_only = m.flags & NTC_HELLO_READ_ONLY;
 	if (m.name.len > NTC_SESSION_NAME_MAX)
 		m.name.len = NTC_SESSION_NAME_MAX;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -322,6 +323,26 @@ static enum ntc_status open_events(struct ntc_server *server)
 	return server->ingest ? NTC_ST_OK : NTC_ST_NO_MEMORY;
 }
 
+/* As many descriptors as the system gives, and no more connections than those are enough for. */
+static void fit_descriptors(struct ntc_daemon_options *options)
+{
+	struct rlimit limit;
+	rlim_t fit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	/* Without more than it has: the count below says what that is enough for. */
+	if (setrlimit(RLIMIT_NOFILE, &limit) && getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	fit = limit.rlim_cur > 2 * NTC_SPARE_FDS ? (limit.rlim_cur - NTC_SPARE_FDS) / NTC_FDS_PER_CONNECTION : 1;
+	if (fit < options->max_connections) {
+		ntc_log(NTC_LOG_WARNING, "%u connections instead of %u: the limit is %llu descriptors", (unsigned)fit,
+			options->max_connections, (unsigned long long)limit.rlim_cur);
+		options->max_connections = (unsigned)fit;
+	}
+}
+
 enum ntc_status ntc_server_open(const struct ntc_daemon_options *options, struct ntc_server **out,
 				struct ntc_reason *reason)
 {
@@ -341,7 +362,13 @@ enum ntc_status ntc_server_open(const struct ntc_daemon_options *options, struct
 	if (!server)
 		return ntc_reject(reason, st, "out of memory");
 	server->options = *options;
-	server->session_ops = (struct ntc_session_ops){ .frame = on_frame, .ended = on_ended, .ctx = server };
+	fit_descriptors(&server->options);
+	server->session_ops = (struct ntc_session_ops){
+		.frame = on_frame,
+		.ended = on_ended,
+		.ctx = server,
+		.unsent = &server->unsent,
+	};
 	server->started_mono_ns = ntc_clock_mono_ns();
 	server->started_wall_ns = ntc_clock_wall_ns();
 	TAILQ_INIT(&server->clients);

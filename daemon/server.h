@@ -31,6 +31,7 @@ struct ntc_client_state {
 	unsigned asks;                  /* ACQUIREs unanswered and leases held */
 	unsigned pending;               /* requests whose answer comes later */
 	uint64_t last_put;              /* number of its last put that was answered */
+	unsigned puts_undecided;        /* puts not answered yet */
 	unsigned puts_undurable;        /* puts answered and not durable yet */
 	enum ntc_status put_failure;    /* the first put that was lost since the last SYNC */
 	TAILQ_HEAD(, ntc_sync) syncs;   /* SYNCs that wait */
@@ -56,6 +57,7 @@ struct ntc_server {
 	uint64_t connections_total, last_connection, instance;
 	uint64_t started_mono_ns, started_wall_ns, drain_until_ns;
 	uint64_t reports_dropped;
+	uint64_t unsent;                /* bytes, of all sessions */
 	bool draining;
 	char host[64];
 	struct ntc_stats stats;         /* since the directory was made, less what flights and slots count */

@@ -67,6 +67,19 @@ static void set_state(struct ntc_session *s, enum state state, const char *why)
 	s->state = state;
 }
 
+/* Count bytes that are waiting to be sent, or no longer. */
+static void unsent_add(struct ntc_session *s, size_t bytes)
+{
+	s->unsent += bytes;
+	*s->ops.unsent += bytes;
+}
+
+static void unsent_less(struct ntc_session *s, size_t bytes)
+{
+	s->unsent -= bytes;
+	*s->ops.unsent -= bytes;
+}
+
 static void close_received(struct ntc_session *s)
 {
 	while (s->fd_count)
@@ -85,6 +98,7 @@ void ntc_session_free(struct ntc_session *s)
 			close(p->fd);
 		free(p);
 	}
+	unsent_less(s, s->unsent);
 	close_received(s);
 	if (s->readable)
 		event_free(s->readable);
@@ -163,10 +177,10 @@ static void flush(struct ntc_session *s)
 		if (p->fd >= 0) {
 			close(p->fd);
 			p->fd = -1;
-			s->unsent -= NTC_PACKET_FD_BYTES;
+			unsent_less(s, NTC_PACKET_FD_BYTES);
 		}
 		p->sent += (size_t)n;
-		s->unsent -= (size_t)n;
+		unsent_less(s, (size_t)n);
 		if (p->sent == p->len)
 			packet_done(s, p);
 	}
@@ -204,7 +218,7 @@ uint8_t *ntc_session_send(struct ntc_session *s, unsigned type, uint64_t id, siz
 
 	if (s->state != OPEN)
 		return NULL;
-	if (s->unsent > NTC_SESSION_OUTPUT_MAX) {
+	if (s->unsent > NTC_SESSION_OUTPUT_MAX || *s->ops.unsent > NTC_OUTPUT_MAX) {
 		ntc_log(NTC_LOG_WARNING, "pid %d does not read its answers: connection closed", (int)s->peer.pid);
 		end_soon(s, "too much is unsent");
 		return NULL;
@@ -223,7 +237,7 @@ uint8_t *ntc_session_send(struct ntc_session *s, unsigned type, uint64_t id, siz
 	*p = (struct packet){ .fd = copy, .len = NTC_FRAME_HEADER + len };
 	ntc_frame_write_header(p->bytes, type, copy >= 0 ? NTC_FRAME_DESCRIPTOR : 0, id, (uint32_t)len);
 	TAILQ_INSERT_TAIL(&s->output, p, link);
-	s->unsent += p->len + (copy >= 0 ? NTC_PACKET_FD_BYTES : 0);
+	unsent_add(s, p->len + (copy >= 0 ? NTC_PACKET_FD_BYTES : 0));
 	/* Sent when the caller has filled it: in this turn of the loop, together with what else it brings. */
 	event_active(s->writable, EV_WRITE, 1);
 	return p->bytes + NTC_FRAME_HEADER;
@@ -238,7 +252,13 @@ static void on_linger(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
-	ntc_session_end(arg, "its answers can't be sent");
+	ntc_session_end(arg, ((struct ntc_session *)arg)->state == OPEN ? "no HELLO in time" : "its answers can't be sent");
+}
+
+void ntc_session_greeted(struct ntc_session *s)
+{
+	if (s->state == OPEN)
+		event_del(s->linger);
 }
 
 void ntc_session_finish(struct ntc_session *s, const char *why)
@@ -414,6 +434,7 @@ static void identify(struct ntc_session *s)
 struct ntc_session *ntc_session_new(struct event_base *base, int fd, uint64_t number,
 				    const struct ntc_session_ops *ops)
 {
+	struct timeval hello = { .tv_sec = NTC_SESSION_HELLO_NS / NTC_NS_PER_S };
 	struct ntc_session *s = calloc(1, sizeof(*s));
 
 	if (!s) {
@@ -434,7 +455,7 @@ struct ntc_session *ntc_session_new(struct event_base *base, int fd, uint64_t nu
 	if (s->pidfd >= 0)
 		s->process = event_new(base, s->pidfd, EV_READ, on_process, s);
 	if (!s->readable || !s->writable || !s->again || !s->linger || (s->pidfd >= 0 && !s->process) ||
-	    event_add(s->readable, NULL) || (s->process && event_add(s->process, NULL))) {
+	    event_add(s->readable, NULL) || event_add(s->linger, &hello) || (s->process && event_add(s->process, NULL))) {
 		ntc_session_free(s);
 		errno = ENOMEM;
 		return NULL;

@@ -33,6 +33,7 @@ struct ntc_session_ops {
 	/* The connection or its process ended. The session must not be used afterwards. */
 	void (*ended)(void *ctx, struct ntc_session *session);
 	void *ctx;
+	uint64_t *unsent;       /* bytes that all sessions together have not sent yet; borrowed */
 };
 
 /*
@@ -48,6 +49,9 @@ const struct ntc_peer *ntc_session_peer(const struct ntc_session *session);
 /* What the owner keeps with it. */
 void ntc_session_set_data(struct ntc_session *session, void *data);
 void *ntc_session_data(const struct ntc_session *session);
+
+/* The peer said HELLO; without that a session ends after NTC_SESSION_HELLO_NS. */
+void ntc_session_greeted(struct ntc_session *session);
 
 /*
  * Queue a frame of `len` payload bytes and return where they go (to be filled before the next call), or NULL if
