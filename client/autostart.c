@@ -30,12 +30,23 @@
 
 /* --- where ntcached is -------------------------------------------------------------------- */
 
-/* `dir` (with its length) and `tail`, if that is a file to be executed. */
+/* Whether this is a program; else errno says why not. */
+static bool is_program(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) || access(path, X_OK))
+		return false;
+	errno = EACCES; /* a directory can be "executed" too */
+	return S_ISREG(st.st_mode);
+}
+
+/* `dir` (with its length) and `tail`, if that is a program. */
 static bool found_at(const char *dir, size_t dir_len, const char *tail, char out[PATH_ROOM])
 {
 	int len = snprintf(out, PATH_ROOM, "%.*s/%s", (int)dir_len, dir, tail);
 
-	return len < PATH_ROOM && access(out, X_OK) == 0;
+	return len < PATH_ROOM && is_program(out);
 }
 
 /* Beside this library (or the program it is linked into): lib/../bin/ntcached, or the same folder. */
@@ -71,7 +82,7 @@ static bool found_in_path(char out[PATH_ROOM])
 static bool find_daemon(const struct ntc_client *client, char out[PATH_ROOM])
 {
 	if (client->daemon) {
-		if (strlen(client->daemon) < PATH_ROOM && access(client->daemon, X_OK) == 0) {
+		if (strlen(client->daemon) < PATH_ROOM && is_program(client->daemon)) {
 			memcpy(out, client->daemon, strlen(client->daemon) + 1);
 			return true;
 		}

@@ -711,11 +711,15 @@ START_TEST(test_autostart_fails)
 	ck_assert_ptr_nonnull(strstr(answer.why, "start"));
 	ck_assert_int_eq(ntc_acquire(client, key, NULL, &answer), NTC_ALONE);
 	ntc_close(client);
-	options.daemon = "/nonexistent/ntcached";
-	ck_assert_int_eq(ntc_open(&options, &client), NTC_OK);
-	ck_assert_int_eq(ntc_ping(client, LIMIT_MS, NULL), NTC_E_NO_DAEMON);
-	ck_assert_ptr_nonnull(strstr(ntc_last_error(), "/nonexistent/ntcached"));
-	ntc_close(client);
+	/* Nothing there, and a directory: said at once. */
+	for (int i = 0; i < 2; i++) {
+		options.daemon = i ? ntc_test_dir() : ntc_test_path("no-such-daemon");
+		ck_assert_int_eq(ntc_open(&options, &client), NTC_OK);
+		ck_assert_int_eq(ntc_ping(client, LIMIT_MS, NULL), NTC_E_NO_DAEMON);
+		ck_assert_ptr_nonnull(strstr(ntc_last_error(), "cannot start"));
+		ck_assert_ptr_nonnull(strstr(ntc_last_error(), options.daemon));
+		ntc_close(client);
+	}
 	ntc_key_free(key);
 }
 END_TEST
