@@ -39,7 +39,8 @@ void ntc_misslog(struct ntc_client *client, const struct ntc_key *key, const cha
 	len = snprintf(line, sizeof(line), "%s.%03uZ %d %s %s %s\n", when,
 		       (unsigned)(now % NTC_NS_PER_S / NTC_NS_PER_MS), (int)getpid(),
 		       ntc_kind_name(ntc_key_kind(ntc_key_view(key))), digest, why);
-	fd = open(client->log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0600);
+	/* Not waiting: neither for somebody who reads a named pipe, nor for room in it. */
+	fd = open(client->log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
 	if (fd < 0 || write(fd, line, (size_t)len) != len) {
 		ntc_explain(NTC_E_IO, "%.300s: %s", client->log_path, strerror(errno));
 		ntc_client_tell_once(client, NTC_E_IO, "cannot write the log of misses");

@@ -763,6 +763,29 @@ START_TEST(test_files)
 }
 END_TEST
 
+/* A log that is a named pipe without a reader holds nobody up. */
+START_TEST(test_log_is_pipe)
+{
+	struct ntc_key *key = key_of(1);
+	struct ntc_client *client;
+	struct ntc_entry *got;
+	char log[128];
+
+	snprintf(log, sizeof(log), "%s/pipe", peer.dir);
+	ck_assert_int_eq(mkfifo(log, 0600), 0);
+	setenv("NTCACHE_LOG", log, 1);
+	client = open_client(NTC_MODE_ON);
+	peer_start(WELL);
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(ntc_lookup(client, key, 1000, &got), NTC_MISS);
+	ck_assert_uint_eq(lines, 1);
+	ck_assert_msg(strstr(last_line, "cannot write the log of misses"), "%s", last_line);
+	ntc_close(client);
+	ntc_key_free(key);
+	peer_stop();
+}
+END_TEST
+
 START_TEST(test_bad_image_from_daemon)
 {
 	struct ntc_client *client = open_client(NTC_MODE_ON);
@@ -1152,6 +1175,7 @@ int main(void)
 	tcase_add_test(tc, test_cancel_crosses_lease);
 	tcase_add_test(tc, test_modes);
 	tcase_add_test(tc, test_files);
+	tcase_add_test(tc, test_log_is_pipe);
 	tcase_add_test(tc, test_bad_image_from_daemon);
 	tcase_add_loop_test(tc, test_many, 0, 2);
 	tcase_add_test(tc, test_threads);
