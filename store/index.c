@@ -166,6 +166,12 @@ static int first_is_ok(void *ctx, int columns, char **values, char **names)
 
 static enum ntc_status refuse(struct ntc_index *index, int rc, struct ntc_reason *reason)
 {
+	/* "disk I/O error" alone would leave open whether the disk is full or broken. */
+	int err = (rc & 0xff) == SQLITE_IOERR && index->db ? sqlite3_system_errno(index->db) : 0;
+
+	if (err)
+		return ntc_reject(reason, ntc_status_from_errno(err), "the index: %s: %s", ntc_index_error(index),
+				  strerror(err));
 	return ntc_reject(reason, status_of(rc), "the index: %s", ntc_index_error(index));
 }
 

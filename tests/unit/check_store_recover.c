@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <sqlite3.h>
+#include <sys/resource.h>
 
 static void setup(void)
 {
@@ -235,6 +236,27 @@ START_TEST(newer_index_is_refused_and_left)
 }
 END_TEST
 
+/* As on a full disk: the first that SQLite writes is its shared memory file, which has 32 KiB. */
+START_TEST(index_that_cannot_be_written_says_why)
+{
+	struct rlimit limit, small;
+
+	put_now(1, 'x', 100);
+	close_store();
+	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	small = limit;
+	small.rlim_cur = 8192;
+	ck_assert(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
+	ck_assert_int_ne(try_open(), NTC_ST_OK);
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	ck_assert_msg(strstr(reason.text, strerror(EFBIG)) != NULL, "%s", reason.text);
+	ck_assert_int_eq(count_names(dir, "index.sqlite3.damaged-"), 0);
+	open_store();
+	ck_assert_int_eq(load_now(1, 'x', 100), NTC_ST_OK);
+}
+END_TEST
+
 START_TEST(directories_that_anybody_may_write_are_refused)
 {
 	close_store();
@@ -376,6 +398,7 @@ int main(void)
 	tcase_add_test(tc, strange_names_are_left_alone);
 	tcase_add_loop_test(tc, damaged_index_is_made_again, 0, (int)(sizeof(damages) / sizeof(*damages)));
 	tcase_add_test(tc, newer_index_is_refused_and_left);
+	tcase_add_test(tc, index_that_cannot_be_written_says_why);
 	tcase_add_test(tc, directories_that_anybody_may_write_are_refused);
 	tcase_add_test(tc, killed_writer_loses_nothing_acknowledged);
 	suite_add_tcase(suite, tc);
