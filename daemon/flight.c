@@ -525,6 +525,14 @@ void ntc_flights_cancel(struct ntc_flights *f, uint64_t conn, uint64_t request, 
 	}
 }
 
+void ntc_flights_stop_waits(struct ntc_flights *f)
+{
+	struct claim *c;
+
+	while ((c = TAILQ_FIRST(&f->waits)))
+		wait_end(f, c, true, NTC_VERDICT_CANCELLED, NULL);
+}
+
 void ntc_flights_drop(struct ntc_flights *f, uint64_t conn, uint64_t now_ns)
 {
 	struct claim *c, *next;

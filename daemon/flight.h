@@ -125,6 +125,9 @@ enum ntc_status ntc_flights_extend(struct ntc_flights *flights, uint64_t conn, u
 /* Answer that request's wait CANCELLED, if it still waits. */
 void ntc_flights_cancel(struct ntc_flights *flights, uint64_t conn, uint64_t request, uint64_t now_ns);
 
+/* Nobody is to wait any longer: all waits are answered CANCELLED. Leases stay. */
+void ntc_flights_stop_waits(struct ntc_flights *flights);
+
 /* A connection or its process ended: its waits go unanswered, its leases to the next. */
 void ntc_flights_drop(struct ntc_flights *flights, uint64_t conn, uint64_t now_ns);
 

@@ -5,6 +5,7 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/queue.h>
@@ -144,6 +145,17 @@ static void on_done(evutil_socket_t fd, short what, void *arg)
 		hand_back(in, job);
 }
 
+/* Signals are the loop's. */
+static void start_thread(struct ntc_ingest *in)
+{
+	sigset_t all, before;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	in->started = pthread_create(&in->thread, NULL, work, in) == 0;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
 struct ntc_ingest *ntc_ingest_new(struct event_base *base)
 {
 	struct ntc_ingest *in = calloc(1, sizeof(*in));
@@ -157,11 +169,12 @@ struct ntc_ingest *ntc_ingest_new(struct event_base *base)
 	in->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (in->done_fd >= 0)
 		in->done_event = event_new(base, in->done_fd, EV_READ | EV_PERSIST, on_done, in);
-	if (!in->done_event || event_add(in->done_event, NULL) || pthread_create(&in->thread, NULL, work, in)) {
+	if (in->done_event && !event_add(in->done_event, NULL))
+		start_thread(in);
+	if (!in->started) {
 		ntc_ingest_free(in);
 		return NULL;
 	}
-	in->started = true;
 	return in;
 }
 
@@ -192,6 +205,11 @@ void ntc_ingest_free(struct ntc_ingest *in)
 	pthread_cond_destroy(&in->wake);
 	pthread_mutex_destroy(&in->lock);
 	free(in);
+}
+
+unsigned ntc_ingest_pending(const struct ntc_ingest *in)
+{
+	return in->count;
 }
 
 enum ntc_status ntc_ingest_queue(struct ntc_ingest *in, int fd, uint64_t size, ntc_ingest_fn *fn, void *ctx)

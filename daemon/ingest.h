@@ -20,6 +20,9 @@ struct ntc_ingest *ntc_ingest_new(struct event_base *base);
 /* Waits for the job at hand; the others are dropped after a callback with SHUTTING_DOWN. Accepts NULL. */
 void ntc_ingest_free(struct ntc_ingest *ingest);
 
+/* Bodies queued and not handed back. */
+unsigned ntc_ingest_pending(const struct ntc_ingest *ingest);
+
 /* Whether `fd` is a memfd of exactly `size` bytes that nobody can change any more: OK or BAD_DESCRIPTOR. */
 enum ntc_status ntc_ingest_check_fd(int fd, uint64_t size);
 

@@ -70,12 +70,12 @@ static void sync_answer(struct ntc_client_state *client, struct ntc_sync *sync)
 	enum ntc_status st = client->put_failure;
 
 	client->put_failure = NTC_ST_OK;
+	TAILQ_REMOVE(&client->syncs, sync, link);
+	client->pending--;
 	if (st)
 		ntc_reply_error(client->session, sync->id, st, "a put could not be written");
 	else
 		ntc_reply_done(client->session, sync->id, 0);
-	TAILQ_REMOVE(&client->syncs, sync, link);
-	client->pending--;
 	free(sync);
 }
 
@@ -126,6 +126,21 @@ void ntc_sync_handle(struct ntc_server *server, struct ntc_client_state *client,
 		sync_answer(client, sync);
 }
 
+void ntc_sync_cancel(struct ntc_client_state *client, uint64_t id)
+{
+	struct ntc_sync *sync;
+
+	TAILQ_FOREACH(sync, &client->syncs, link) {
+		if (sync->id == id) {
+			TAILQ_REMOVE(&client->syncs, sync, link);
+			client->pending--;
+			ntc_reply_error(client->session, id, NTC_ST_CANCELLED, NULL);
+			free(sync);
+			return;
+		}
+	}
+}
+
 void ntc_sync_drop(struct ntc_client_state *client)
 {
 	struct ntc_sync *sync;
@@ -138,7 +153,7 @@ void ntc_sync_drop(struct ntc_client_state *client)
 
 /* --- decided ------------------------------------------------------------------------------ */
 
-/* Hand an image to everyone who waits for its key; ends the lease. */
+/* Hand an image to everyone who waits for its key; ends the lease. An earlier failure is history. */
 static void hand_over(struct ntc_server *server, struct ntc_buffer *image, int fd, uint64_t cost_ns)
 {
 	struct ntc_made made = { .outgoing = { .image = image, .fd = fd }, .cost_ns = cost_ns };
@@ -148,6 +163,7 @@ static void hand_over(struct ntc_server *server, struct ntc_buffer *image, int f
 	if (ntc_image_parse(ntc_view(image->bytes, image->len), &parsed, NULL))
 		return;
 	digest = ntc_key_digest(parsed.body.key);
+	ntc_failures_forget(server->failures, parsed.body.key, &digest);
 	ntc_flights_put(server->flights, parsed.body.key, &digest, &made, ntc_clock_mono_ns());
 	ntc_outgoing_release(&made.outgoing);
 }
@@ -190,6 +206,8 @@ static void put_decided(void *ctx, enum ntc_status st, enum ntc_stored result)
 	struct ntc_client_state *client;
 
 	if (st) {
+		/* It can't be kept, but it is what they wait for: better than that each makes it, one after the other. */
+		hand_over(server, put->image, -1, put->cost_ns);
 		put_refuse(put, st, NULL);
 		return;
 	}

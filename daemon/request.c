@@ -66,7 +66,7 @@ static void reply_hit(struct ntc_server *server, struct ntc_client_state *client
 	server->stats.hits_socket++;
 	if (loaded->row.kind <= NTC_KIND_TUNING)
 		server->stats.hits_by_kind[loaded->row.kind]++;
-	server->stats.saved_time_ns += ntc_store_hit(server->store, &loaded->row.digest, 1);
+	ntc_stats_saved_time(&server->stats, ntc_store_hit(server->store, &loaded->row.digest, 1), 1);
 	ntc_reply_entry(client->session, id, 0, &outgoing);
 	ntc_outgoing_release(&outgoing);
 }
@@ -114,11 +114,17 @@ static void handle_lookup(struct ntc_server *server, struct ntc_client_state *cl
 /* --- acquiring ---------------------------------------------------------------------------- */
 
 /* An ACQUIRE that the store is asked about, with its key. */
-struct acquire {
+struct ntc_acquire {
 	struct ntc_later later;
+	LIST_ENTRY(ntc_acquire) link;   /* in its client's, as long as there is one */
 	struct ntc_ask ask;
+	unsigned loads;
+	bool cancelled;
 	uint8_t key[];
 };
+
+/* Loads that come back with nothing before the key is taken for missing. */
+#define LOADS_MAX 3u
 
 /* It is not there: to the flights. */
 static void acquire_ask(struct ntc_server *server, struct ntc_client_state *client, const struct ntc_ask *ask)
@@ -143,30 +149,96 @@ static void acquire_ask(struct ntc_server *server, struct ntc_client_state *clie
 	ntc_server_arm_tick(server);
 }
 
+static void acquire_loaded(void *ctx, enum ntc_status st, const struct ntc_loaded *loaded);
+
+/* May answer and free it before this returns. */
+static void acquire_load(struct ntc_acquire *acquire)
+{
+	struct ntc_server *server = acquire->later.server;
+
+	acquire->loads++;
+	server->submitting = acquire;
+	ntc_store_load(server->store, acquire->ask.key, acquire_loaded, acquire);
+	server->submitting = NULL;
+}
+
+/* It is no longer the store's; freed by the caller. */
+static void acquire_leave(struct ntc_client_state *client, struct ntc_acquire *acquire)
+{
+	LIST_REMOVE(acquire, link);
+	client->loading_bytes -= acquire->ask.key.len;
+	client->pending--;
+}
+
+/*
+ * While the store was reading, somebody may have put the key (what was there was damaged, or another key's that was
+ * removed). A load that finds nothing *at once* says that nothing is there now, and nothing can happen between
+ * that and asking for the lease. One that took its time says nothing of now: ask again.
+ */
 static void acquire_loaded(void *ctx, enum ntc_status st, const struct ntc_loaded *loaded)
 {
-	struct acquire *acquire = ctx;
+	struct ntc_acquire *acquire = ctx;
 	struct ntc_server *server = acquire->later.server;
 	struct ntc_client_state *client = ntc_server_client(server, acquire->later.connection);
+	bool at_once = server->submitting == acquire;
 
-	if (client) {
-		client->pending--;
-		if (st == NTC_ST_OK) {
-			reply_hit(server, client, acquire->later.id, loaded);
-		} else {
-			count_miss(server, st);
+	server->submitting = NULL;
+	if (!client) {
+		free(acquire);
+		return;
+	}
+	if (st && !at_once && !acquire->cancelled && acquire->loads < LOADS_MAX) {
+		acquire_load(acquire);
+		return;
+	}
+	acquire_leave(client, acquire);
+	if (st == NTC_ST_OK) {
+		reply_hit(server, client, acquire->later.id, loaded);
+	} else {
+		count_miss(server, st);
+		/* Who has hung up waits for nothing any more. */
+		if (acquire->cancelled || ntc_session_finishing(client->session))
+			ntc_reply_error(client->session, acquire->later.id, NTC_ST_CANCELLED, NULL);
+		else
 			acquire_ask(server, client, &acquire->ask);
-		}
 	}
 	free(acquire);
+}
+
+/* A copy of the message and its key, among those that load. NULL: answered with an ERROR. */
+static struct ntc_acquire *acquire_new(struct ntc_server *server, struct ntc_client_state *client, uint64_t id,
+				       const struct ntc_msg_acquire *m)
+{
+	struct ntc_acquire *acquire;
+
+	if (m->key.len > NTC_SESSION_KEYS_MAX - client->loading_bytes) {
+		ntc_reply_error(client->session, id, NTC_ST_BUSY, "too many bytes of keys are being looked up");
+		return NULL;
+	}
+	acquire = (struct ntc_acquire *)ntc_later_new(server, client, id, sizeof(*acquire) + m->key.len);
+	if (!acquire)
+		return NULL;
+	memcpy(acquire->key, m->key.p, m->key.len);
+	acquire->ask = (struct ntc_ask){
+		.asker = { .conn = acquire->later.connection, .task = m->task, .request = id },
+		.key = ntc_view(acquire->key, m->key.len),
+		.digest = ntc_key_digest(m->key),
+		.group = m->group,
+		.width = m->width,
+		.estimate_ns = m->estimate_ns,
+		.wait_ns = m->wait_ns,
+		.nowait = m->flags & NTC_ACQUIRE_NOWAIT,
+	};
+	LIST_INSERT_HEAD(&client->loading, acquire, link);
+	client->loading_bytes += m->key.len;
+	return acquire;
 }
 
 static void handle_acquire(struct ntc_server *server, struct ntc_client_state *client, const struct ntc_frame *frame)
 {
 	uint64_t now = ntc_clock_mono_ns(), age;
+	struct ntc_acquire *acquire;
 	struct ntc_msg_acquire m;
-	struct acquire *acquire;
-	struct ntc_later *later;
 	struct ntc_view log;
 
 	if (!ntc_msg_acquire_read(frame->payload, &m) ||
@@ -176,34 +248,21 @@ static void handle_acquire(struct ntc_server *server, struct ntc_client_state *c
 	}
 	if (!key_good(client, frame->id, m.key))
 		return;
-	later = ntc_later_new(server, client, frame->id, sizeof(*acquire) + m.key.len);
-	if (!later)
+	acquire = acquire_new(server, client, frame->id, &m);
+	if (!acquire)
 		return;
-	acquire = (struct acquire *)later;
-	memcpy(acquire->key, m.key.p, m.key.len);
-	acquire->ask = (struct ntc_ask){
-		.asker = { .conn = later->connection, .task = m.task, .request = frame->id },
-		.key = ntc_view(acquire->key, m.key.len),
-		.digest = ntc_key_digest(m.key),
-		.group = m.group,
-		.width = m.width,
-		.estimate_ns = m.estimate_ns,
-		.wait_ns = m.wait_ns,
-		.nowait = m.flags & NTC_ACQUIRE_NOWAIT,
-	};
 	if (!(m.flags & NTC_ACQUIRE_RETRY) &&
 	    ntc_failures_find(server->failures, m.key, &acquire->ask.digest, now, &log, &age)) {
+		acquire_leave(client, acquire);
 		ntc_reply_failed(client->session, frame->id, age, log);
-		ntc_later_end(later);
-		return;
-	}
-	if (m.flags & NTC_ACQUIRE_REFRESH) {
-		client->pending--;
+		free(acquire);
+	} else if (m.flags & NTC_ACQUIRE_REFRESH) {
+		acquire_leave(client, acquire);
 		acquire_ask(server, client, &acquire->ask);
 		free(acquire);
-		return;
+	} else {
+		acquire_load(acquire);
 	}
-	ntc_store_load(server->store, acquire->ask.key, acquire_loaded, acquire);
 }
 
 void ntc_request_answer_wait(void *ctx, const struct ntc_asker *asker, enum ntc_verdict verdict,
@@ -225,7 +284,7 @@ void ntc_request_answer_wait(void *ctx, const struct ntc_asker *asker, enum ntc_
 				grant->waited ? NTC_LEASE_WAITED : 0);
 		break;
 	case NTC_VERDICT_PUT:
-		server->stats.saved_time_ns += made->cost_ns;
+		ntc_stats_saved_time(&server->stats, made->cost_ns, 1);
 		ntc_reply_entry(client->session, asker->request, NTC_ENTRY_WAITED, &made->outgoing);
 		break;
 	case NTC_VERDICT_FAILED:
@@ -238,7 +297,8 @@ void ntc_request_answer_wait(void *ctx, const struct ntc_asker *asker, enum ntc_
 		ntc_reply_error(client->session, asker->request, NTC_ST_WAIT_OVER, NULL);
 		break;
 	case NTC_VERDICT_CANCELLED:
-		ntc_reply_error(client->session, asker->request, NTC_ST_CANCELLED, NULL);
+		ntc_reply_error(client->session, asker->request,
+				server->draining ? NTC_ST_SHUTTING_DOWN : NTC_ST_CANCELLED, NULL);
 		break;
 	}
 }
@@ -331,11 +391,20 @@ static void handle_slot(struct ntc_server *server, struct ntc_client_state *clie
 		return;
 	}
 	st = ntc_flights_find_lease(server->flights, connection, m.lease, &lease);
-	if (!st)
-		st = ntc_slots_ask(server->slots, connection, m.task, m.lease, frame->id, m.wait_ns,
-				   ntc_clock_mono_ns());
-	if (st)
+	if (!st && server->draining)
+		st = NTC_ST_SHUTTING_DOWN;
+	if (!st && client->slot_waits >= NTC_SESSION_REQUESTS_MAX)
+		st = NTC_ST_BUSY;
+	if (st) {
 		ntc_reply_error(client->session, frame->id, st, NULL);
+		return;
+	}
+	client->slot_waits++;
+	st = ntc_slots_ask(server->slots, connection, m.task, m.lease, frame->id, m.wait_ns, ntc_clock_mono_ns());
+	if (st) {
+		client->slot_waits--;
+		ntc_reply_error(client->session, frame->id, st, NULL);
+	}
 	ntc_server_arm_tick(server);
 }
 
@@ -346,12 +415,23 @@ void ntc_request_answer_slot(void *ctx, uint64_t connection, uint64_t id, enum n
 
 	if (!client)
 		return;
+	client->slot_waits--;
 	if (verdict == NTC_SLOT_OVER)
 		ntc_reply_error(client->session, id, NTC_ST_WAIT_OVER, NULL);
 	else if (verdict == NTC_SLOT_CANCELLED)
 		ntc_reply_error(client->session, id, NTC_ST_CANCELLED, NULL);
 	else
 		ntc_reply_slotted(client->session, id, verdict == NTC_SLOT_SHARED);
+}
+
+/* The store is still looking: what it does not find is not to be waited for. */
+static void cancel_early(struct ntc_client_state *client, uint64_t id)
+{
+	struct ntc_acquire *acquire;
+
+	LIST_FOREACH(acquire, &client->loading, link)
+		if (acquire->later.id == id)
+			acquire->cancelled = true;
 }
 
 static void handle_cancel(struct ntc_server *server, struct ntc_client_state *client, const struct ntc_frame *frame)
@@ -363,6 +443,8 @@ static void handle_cancel(struct ntc_server *server, struct ntc_client_state *cl
 		ntc_session_end(client->session, "a malformed CANCEL");
 		return;
 	}
+	cancel_early(client, m.request);
+	ntc_sync_cancel(client, m.request);
 	ntc_flights_cancel(server->flights, connection, m.request, ntc_clock_mono_ns());
 	ntc_slots_cancel(server->slots, connection, m.request);
 }
@@ -544,7 +626,7 @@ static void handle_hits(struct ntc_server *server, struct ntc_client_state *clie
 		}
 		*counter += hits;
 		server->stats.hits_by_kind[kind] += hits;
-		server->stats.saved_time_ns += hits * ntc_store_hit(server->store, &digest, hits);
+		ntc_stats_saved_time(&server->stats, ntc_store_hit(server->store, &digest, hits), hits);
 	}
 }
 
@@ -564,14 +646,15 @@ static void handle_hello(struct ntc_server *server, struct ntc_client_state *cli
 	struct ntc_msg_hello m;
 
 	(void)server;
-	if (!ntc_msg_hello_read(frame->payload, &m) || client->greeted) {
-		ntc_reply_error(client->session, frame->id, NTC_ST_BAD_MESSAGE, "not a HELLO, or the second one");
-		ntc_session_finish(client->session, "a bad HELLO");
-		return;
-	}
-	if (m.version != NTC_PROTOCOL_VERSION) {
+	/* The first field never changes, whatever else another version's HELLO has. */
+	if (!client->greeted && frame->payload.len >= 4 && ntc_load32(frame->payload.p) != NTC_PROTOCOL_VERSION) {
 		ntc_reply_error(client->session, frame->id, NTC_ST_BAD_VERSION, "this daemon speaks protocol version 1");
 		ntc_session_finish(client->session, "another protocol version");
+		return;
+	}
+	if (client->greeted || !ntc_msg_hello_read(frame->payload, &m)) {
+		ntc_reply_error(client->session, frame->id, NTC_ST_BAD_MESSAGE, "not a HELLO, or the second one");
+		ntc_session_finish(client->session, "a bad HELLO");
 		return;
 	}
 	client->greeted = true;

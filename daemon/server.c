@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fdpass.h"
 #include "daemon/limits.h"
 #include "daemon/log.h"
 #include "daemon/request.h"
@@ -116,15 +117,39 @@ struct ntc_client_state *ntc_server_client(const struct ntc_server *server, uint
 	return NULL;
 }
 
+/*
+ * Take nothing new: who waits for something is told to go on alone; what was sent is finished. The first look at whether
+ * that is done comes a moment later, so that what lies in the sockets now is still read.
+ */
+static void drain(struct ntc_server *server)
+{
+	sd_notify(0, "STOPPING=1");
+	server->draining = true;
+	server->drain_until_ns = ntc_clock_mono_ns() + NTC_DRAIN_NS;
+	ntc_listener_stop(server->listener);
+	ntc_flights_stop_waits(server->flights);
+	/* At the end of time every wait for a slot is over. */
+	ntc_slots_tick(server->slots, UINT64_MAX);
+	arm(server->drain_tick, NTC_DRAIN_TICK_NS);
+}
+
 static void on_idle(evutil_socket_t fd, short what, void *arg)
 {
 	struct ntc_server *server = arg;
 
 	(void)fd;
 	(void)what;
+	if (server->connections || server->draining)
+		return;
+	/* Somebody may have come at this very moment. */
+	if (ntc_listener_accept(server->listener)) {
+		if (server->connections == 0)
+			arm(server->idle, server->options.idle_exit_ns);
+		return;
+	}
 	ntc_log(NTC_LOG_NOTICE, "nobody has been here for %.0f s: leaving",
 		(double)server->options.idle_exit_ns / (double)NTC_NS_PER_S);
-	event_base_loopbreak(server->base);
+	drain(server);
 }
 
 static void on_frame(void *ctx, struct ntc_session *session, const struct ntc_frame *frame, int fd)
@@ -133,6 +158,23 @@ static void on_frame(void *ctx, struct ntc_session *session, const struct ntc_fr
 
 	ntc_request_handle(server, ntc_session_data(session), frame, fd);
 	arm(server->save, NTC_SAVE_NS);
+}
+
+/* It can't put any more, so it needs no leases, and nobody has to make anything for it. */
+static void on_hung_up(void *ctx, struct ntc_session *session)
+{
+	struct ntc_server *server = ctx;
+
+	ntc_flights_drop(server->flights, ntc_session_number(session), ntc_clock_mono_ns());
+	ntc_slots_drop(server->slots, ntc_session_number(session));
+}
+
+static bool owes(void *ctx, struct ntc_session *session)
+{
+	const struct ntc_client_state *client = ntc_session_data(session);
+
+	(void)ctx;
+	return client->pending || client->puts_undecided;
 }
 
 static void on_ended(void *ctx, struct ntc_session *session)
@@ -170,6 +212,23 @@ static void greet(struct ntc_server *server, struct ntc_session *session)
 	ntc_reply_greeting(session, &greeting, ntc_store_blob_dir(server->store));
 }
 
+/* Told why there is no session for it, as far as its empty socket takes it. */
+static void turn_away(int fd)
+{
+	const char *text = "this daemon has as many connections as it may (--max-connections)";
+	struct ntc_msg_error m = { .status = NTC_ST_BUSY, .retry = 1, .text = ntc_view(text, strlen(text)) };
+	uint8_t bytes[256];
+	struct ntc_writer w = ntc_writer(bytes + NTC_FRAME_HEADER, sizeof(bytes) - NTC_FRAME_HEADER);
+	struct iovec iov = { .iov_base = bytes };
+
+	ntc_msg_error_write(&w, &m);
+	ntc_frame_write_header(bytes, NTC_MSG_ERROR, 0, 0, (uint32_t)w.len);
+	iov.iov_len = NTC_FRAME_HEADER + w.len;
+	if (ntc_fd_send(fd, &iov, 1, -1) < 0)
+		ntc_log(NTC_LOG_DEBUG, "who was turned away could not be told why");
+	close(fd);
+}
+
 static void on_accept(void *ctx, int fd)
 {
 	struct ntc_server *server = ctx;
@@ -179,7 +238,7 @@ static void on_accept(void *ctx, int fd)
 	if (server->connections >= server->options.max_connections) {
 		ntc_log(NTC_LOG_WARNING, "more than %u connections (--max-connections): one is turned away",
 			server->options.max_connections);
-		close(fd);
+		turn_away(fd);
 		return;
 	}
 	client = calloc(1, sizeof(*client));
@@ -193,6 +252,7 @@ static void on_accept(void *ctx, int fd)
 	}
 	client->session = session;
 	TAILQ_INIT(&client->syncs);
+	LIST_INIT(&client->loading);
 	ntc_session_set_data(session, client);
 	TAILQ_INSERT_TAIL(&server->clients, client, link);
 	LIST_INSERT_HEAD(&server->by_number[server->last_connection % NTC_SERVER_BUCKETS], client, in_bucket);
@@ -235,8 +295,10 @@ static bool all_sent(const struct ntc_server *server)
 {
 	struct ntc_client_state *client;
 
+	if (ntc_ingest_pending(server->ingest))
+		return false;
 	TAILQ_FOREACH(client, &server->clients, link)
-		if (ntc_session_unsent(client->session) || client->puts_undurable || client->pending)
+		if (client->puts_undecided || ntc_session_unsent(client->session) || client->puts_undurable || client->pending)
 			return false;
 	return true;
 }
@@ -266,11 +328,10 @@ static void on_terminate(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	ntc_log(NTC_LOG_NOTICE, "stopping");
-	sd_notify(0, "STOPPING=1");
-	server->draining = true;
-	server->drain_until_ns = ntc_clock_mono_ns() + NTC_DRAIN_NS;
-	ntc_listener_stop(server->listener);
-	arm(server->drain_tick, NTC_DRAIN_TICK_NS);
+	drain(server);
+	/* Who comes from now on goes on without us at once. */
+	ntc_listener_close(server->listener);
+	server->listener = NULL;
 }
 
 static void on_ignore(evutil_socket_t fd, short what, void *arg)
@@ -347,9 +408,11 @@ enum ntc_status ntc_server_open(const struct ntc_daemon_options *options, struct
 				struct ntc_reason *reason)
 {
 	struct ntc_store_options store = {
+		/* Also the largest entry fits, with another one behind it. */
+		.max_queued_bytes = 2 * options->max_entry > NTC_QUEUED_BYTES_MAX ? 2 * options->max_entry :
+										    NTC_QUEUED_BYTES_MAX,
 		.dir = options->dir,
 		.max_bytes = options->max_size,
-		.max_queued_bytes = NTC_QUEUED_BYTES_MAX,
 		.group_wait_ns = STORE_GROUP_WAIT_NS,
 		.loaders = STORE_LOADERS,
 		.group_readable = options->system,
@@ -365,6 +428,8 @@ enum ntc_status ntc_server_open(const struct ntc_daemon_options *options, struct
 	fit_descriptors(&server->options);
 	server->session_ops = (struct ntc_session_ops){
 		.frame = on_frame,
+		.hung_up = on_hung_up,
+		.owes = owes,
 		.ended = on_ended,
 		.ctx = server,
 		.unsent = &server->unsent,
@@ -424,8 +489,9 @@ void ntc_server_close(struct ntc_server *server)
 
 	if (!server)
 		return;
-	/* First the path: whoever comes now starts or finds another daemon. */
-	ntc_listener_close(server->listener);
+	/* A second signal ends a store that takes its time: it survives that. */
+	event_drop(server->sigterm);
+	event_drop(server->sigint);
 	while ((client = TAILQ_FIRST(&server->clients)))
 		ntc_session_end(client->session, "the daemon stops");
 	if (server->base)
@@ -435,6 +501,8 @@ void ntc_server_close(struct ntc_server *server)
 		save_counters(server);
 	/* Its last callbacks find no clients, but flights. */
 	ntc_store_close(server->store);
+	/* Who came while the last one left sees a connection end, and finds the directory free for a new daemon. */
+	ntc_listener_close(server->listener);
 	ntc_flights_free(server->flights);
 	ntc_slots_free(server->slots);
 	ntc_failures_free(server->failures);
@@ -443,8 +511,6 @@ void ntc_server_close(struct ntc_server *server)
 	event_drop(server->save);
 	event_drop(server->idle);
 	event_drop(server->drain_tick);
-	event_drop(server->sigterm);
-	event_drop(server->sigint);
 	event_drop(server->sighup);
 	if (server->base)
 		event_base_free(server->base);

@@ -18,6 +18,7 @@
 #include "store/store.h"
 
 struct ntc_sync;
+struct ntc_acquire;
 
 #define NTC_SERVER_BUCKETS 4096u
 
@@ -29,7 +30,10 @@ struct ntc_client_state {
 	bool greeted;                   /* it said HELLO */
 	bool read_only;
 	unsigned asks;                  /* ACQUIREs unanswered and leases held */
-	unsigned pending;               /* requests whose answer comes later */
+	unsigned pending;               /* requests whose answer comes from the store */
+	unsigned slot_waits;            /* SLOTs unanswered */
+	LIST_HEAD(, ntc_acquire) loading; /* ACQUIREs that the store is asked about */
+	size_t loading_bytes;           /* of their keys */
 	uint64_t last_put;              /* number of its last put that was answered */
 	unsigned puts_undecided;        /* puts not answered yet */
 	unsigned puts_undurable;        /* puts answered and not durable yet */
@@ -59,6 +63,7 @@ struct ntc_server {
 	uint64_t reports_dropped;
 	uint64_t unsent;                /* bytes, of all sessions */
 	bool draining;
+	const struct ntc_acquire *submitting; /* the ACQUIRE that is being given to the store right now */
 	char host[64];
 	struct ntc_stats stats;         /* since the directory was made, less what flights and slots count */
 };

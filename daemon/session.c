@@ -2,7 +2,8 @@
  * One connection; see session.h.
  *
  *     OPEN ──finish──► FINISHING ──all sent, or its time is over──┐
- *       └────────────peer closed, process ended, error───────────► ENDED ──next turn──► freed
+ *       ├────────────peer closed, process ended, error────────────┤
+ *       └──no memory, does not read──► DOOMED ──next turn────────► ENDED ──next turn──► freed
  *
  * Reading stops while NTC_SESSION_OUTPUT_PAUSE bytes are unsent: a peer that does not read its answers sends
  * no more requests. Answers to what it asked before still queue, up to NTC_SESSION_OUTPUT_MAX.
@@ -16,6 +17,7 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/pidfd.h>
@@ -30,7 +32,12 @@
 #define SO_PEERPIDFD 77
 #endif
 
-enum state { OPEN, FINISHING, ENDED };
+enum state {
+	OPEN,           /* requests are read, answers sent */
+	FINISHING,      /* answers are sent */
+	DOOMED,         /* nothing, until its owner can be told */
+	ENDED,          /* its owner was told; freed in the next turn */
+};
 
 /* A frame on its way out. */
 struct packet {
@@ -56,11 +63,12 @@ struct ntc_session {
 	TAILQ_HEAD(, packet) output;
 	size_t unsent;
 	bool paused;            /* not reading, for what is unsent */
+	bool gone;              /* the process had ended before it was accepted */
 };
 
 static void set_state(struct ntc_session *s, enum state state, const char *why)
 {
-	static const char *const names[] = { "open", "finishing", "ended" };
+	static const char *const names[] = { "open", "finishing", "doomed", "ended" };
 
 	ntc_log(NTC_LOG_DEBUG, "connection %" PRIu64 " (pid %d): %s: %s", s->number, (int)s->peer.pid, names[state],
 		why);
@@ -160,7 +168,7 @@ static void flush(struct ntc_session *s)
 {
 	struct packet *p;
 
-	while (s->state != ENDED && (p = TAILQ_FIRST(&s->output))) {
+	while ((s->state == OPEN || s->state == FINISHING) && (p = TAILQ_FIRST(&s->output))) {
 		struct iovec iov = { .iov_base = p->bytes + p->sent, .iov_len = p->len - p->sent };
 		ssize_t n = ntc_fd_send(s->fd, &iov, 1, p->fd);
 
@@ -184,7 +192,7 @@ static void flush(struct ntc_session *s)
 		if (p->sent == p->len)
 			packet_done(s, p);
 	}
-	if (s->state == FINISHING)
+	if (s->state == FINISHING && !s->ops.owes(s->ops.ctx, s))
 		ntc_session_end(s, "all is sent");
 	if (s->state == OPEN && s->paused) {
 		s->paused = false;
@@ -206,7 +214,7 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
  */
 static void end_soon(struct ntc_session *s, const char *why)
 {
-	set_state(s, FINISHING, why);
+	set_state(s, DOOMED, why);
 	event_del(s->readable);
 	event_active(s->linger, EV_TIMEOUT, 1);
 }
@@ -216,7 +224,7 @@ uint8_t *ntc_session_send(struct ntc_session *s, unsigned type, uint64_t id, siz
 	struct packet *p;
 	int copy = -1;
 
-	if (s->state != OPEN)
+	if (s->state != OPEN && s->state != FINISHING)
 		return NULL;
 	if (s->unsent > NTC_SESSION_OUTPUT_MAX || *s->ops.unsent > NTC_OUTPUT_MAX) {
 		ntc_log(NTC_LOG_WARNING, "pid %d does not read its answers: connection closed", (int)s->peer.pid);
@@ -243,6 +251,11 @@ uint8_t *ntc_session_send(struct ntc_session *s, unsigned type, uint64_t id, siz
 	return p->bytes + NTC_FRAME_HEADER;
 }
 
+bool ntc_session_finishing(const struct ntc_session *s)
+{
+	return s->state != OPEN;
+}
+
 bool ntc_session_unsent(const struct ntc_session *s)
 {
 	return !TAILQ_EMPTY(&s->output);
@@ -250,9 +263,11 @@ bool ntc_session_unsent(const struct ntc_session *s)
 
 static void on_linger(evutil_socket_t fd, short what, void *arg)
 {
+	struct ntc_session *s = arg;
+
 	(void)fd;
 	(void)what;
-	ntc_session_end(arg, ((struct ntc_session *)arg)->state == OPEN ? "no HELLO in time" : "its answers can't be sent");
+	ntc_session_end(s, s->state == OPEN ? "no HELLO in time" : "its answers can't be sent");
 }
 
 void ntc_session_greeted(struct ntc_session *s)
@@ -288,6 +303,12 @@ static bool make_room(struct ntc_session *s, size_t need)
 	}
 	if (need < NTC_SESSION_INPUT_MIN)
 		need = NTC_SESSION_INPUT_MIN;
+	/* Behind a large frame its memory is given back. */
+	if (s->input_len == 0 && s->input_size > 16 * NTC_SESSION_INPUT_MIN && need <= s->input_size / 4) {
+		free(s->input);
+		s->input = NULL;
+		s->input_size = 0;
+	}
 	if (need <= s->input_size)
 		return true;
 	bigger = realloc(s->input, need);
@@ -347,6 +368,19 @@ static size_t handle_frames(struct ntc_session *s, unsigned *budget)
 	return 0;
 }
 
+/* The end of the input: of the connection, or only of what the peer sends. */
+static void on_end_of_input(struct ntc_session *s)
+{
+	struct pollfd p = { .fd = s->fd };
+
+	if (poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLERR))) {
+		ntc_session_end(s, "closed by the peer");
+		return;
+	}
+	ntc_session_finish(s, "the peer sends no more");
+	s->ops.hung_up(s->ops.ctx, s);
+}
+
 /* Read and handle. Returns true when the socket has nothing more for now. */
 static bool read_some(struct ntc_session *s, unsigned budget)
 {
@@ -375,10 +409,12 @@ static bool read_some(struct ntc_session *s, unsigned budget)
 		if (n < 0 && errno == EAGAIN)
 			return true;
 		s->fd_count += got_fds;
-		if (n <= 0) {
-			ntc_session_end(s, n == 0 ? "closed by the peer" : "the peer is gone");
+		if (n < 0)
+			ntc_session_end(s, "the peer is gone");
+		else if (n == 0)
+			on_end_of_input(s);
+		if (s->state != OPEN)
 			return true;
-		}
 		s->input_len += (size_t)n;
 	}
 }
@@ -397,7 +433,10 @@ static void on_process(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	read_some(s, NTC_SESSION_REQUESTS_MAX);
+	if (s->state == DOOMED)
+		return; /* it ends by itself */
+	if (s->state == OPEN)
+		read_some(s, NTC_SESSION_REQUESTS_MAX);
 	ntc_session_end(s, "its process ended");
 }
 
@@ -420,7 +459,11 @@ static void identify(struct ntc_session *s)
 		 * An older kernel. If the process ended and its number was given away meanwhile this is another
 		 * one: then its connection has ended as well, or a child of it holds it and no lease yet.
 		 */
-		s->pidfd = pidfd_open(cred.pid, 0);
+		bool known = errno != ENOPROTOOPT;
+
+		s->pidfd = known ? -1 : pidfd_open(cred.pid, 0);
+		/* It has ended; what it sent is still to be handled. */
+		s->gone = known ? errno == ESRCH || errno == EINVAL : s->pidfd < 0 && errno == ESRCH;
 	}
 	snprintf(link, sizeof(link), "/proc/%d/exe", (int)cred.pid);
 	n = cred.pid > 0 ? readlink(link, path, sizeof(path) - 1) : -1;
@@ -452,14 +495,17 @@ struct ntc_session *ntc_session_new(struct event_base *base, int fd, uint64_t nu
 	s->writable = event_new(base, fd, EV_WRITE, on_writable, s);
 	s->again = event_new(base, -1, 0, on_readable, s);
 	s->linger = event_new(base, -1, 0, on_linger, s);
-	if (s->pidfd >= 0)
+	if (s->pidfd >= 0 || s->gone)
 		s->process = event_new(base, s->pidfd, EV_READ, on_process, s);
-	if (!s->readable || !s->writable || !s->again || !s->linger || (s->pidfd >= 0 && !s->process) ||
-	    event_add(s->readable, NULL) || event_add(s->linger, &hello) || (s->process && event_add(s->process, NULL))) {
+	if (!s->readable || !s->writable || !s->again || !s->linger || ((s->pidfd >= 0 || s->gone) && !s->process) ||
+	    event_add(s->readable, NULL) || event_add(s->linger, &hello) ||
+	    (s->pidfd >= 0 && event_add(s->process, NULL))) {
 		ntc_session_free(s);
 		errno = ENOMEM;
 		return NULL;
 	}
+	if (s->gone)
+		event_active(s->process, EV_READ, 1);
 	set_state(s, OPEN, s->peer.exe);
 	return s;
 }

@@ -30,6 +30,10 @@ struct ntc_peer {
 struct ntc_session_ops {
 	/* A frame came. `fd` is its descriptor or -1; it stays the session's, which closes it afterwards. */
 	void (*frame)(void *ctx, struct ntc_session *session, const struct ntc_frame *frame, int fd);
+	/* The peer sends no more, but may read what it is still owed. The session finishes. */
+	void (*hung_up)(void *ctx, struct ntc_session *session);
+	/* Whether answers are still to come. */
+	bool (*owes)(void *ctx, struct ntc_session *session);
 	/* The connection or its process ended. The session must not be used afterwards. */
 	void (*ended)(void *ctx, struct ntc_session *session);
 	void *ctx;
@@ -59,11 +63,14 @@ void ntc_session_greeted(struct ntc_session *session);
  */
 uint8_t *ntc_session_send(struct ntc_session *session, unsigned type, uint64_t id, size_t len, int fd);
 
-/* End it once everything queued is sent (limited time). Nothing more is read. */
+/* End it once everything owed is sent (limited time). Nothing more is read. */
 void ntc_session_finish(struct ntc_session *session, const char *why);
 
 /* End it now. */
 void ntc_session_end(struct ntc_session *session, const char *why);
+
+/* Whether it no longer takes requests. */
+bool ntc_session_finishing(const struct ntc_session *session);
 
 /* Whether there is something unsent. */
 bool ntc_session_unsent(const struct ntc_session *session);

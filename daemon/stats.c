@@ -54,6 +54,16 @@ void ntc_stats_load(struct ntc_stats *stats, struct ntc_view saved)
 	}
 }
 
+void ntc_stats_saved_time(struct ntc_stats *stats, uint64_t cost_ns, uint64_t times)
+{
+	uint64_t sum;
+
+	if (__builtin_mul_overflow(cost_ns, times, &sum) ||
+	    __builtin_add_overflow(stats->saved_time_ns, sum, &sum) || sum > INT64_MAX)
+		sum = INT64_MAX;
+	stats->saved_time_ns = sum;
+}
+
 static int by_name(const void *a, const void *b)
 {
 	return strcmp(((const struct ntc_counter *)a)->name, ((const struct ntc_counter *)b)->name);

@@ -46,6 +46,9 @@ struct ntc_stats {
 /* Add counters that were saved (a field list, checked; may be empty) to *stats. Names that are not known are left out. */
 void ntc_stats_load(struct ntc_stats *stats, struct ntc_view saved);
 
+/* `cost_ns` did not have to be spent, so many times. Clients say both, so this stops at the top. */
+void ntc_stats_saved_time(struct ntc_stats *stats, uint64_t cost_ns, uint64_t times);
+
 /* One counter more for a field list that is being collected. */
 struct ntc_counter {
 	char name[32];
