@@ -188,6 +188,27 @@ START_TEST(test_waits)
 }
 END_TEST
 
+/* What collides is not kept, but who waited for it need not make it again, one after the other. */
+START_TEST(test_waits_for_what_collides)
+{
+	struct ntc_test_group waiting = { 0 };
+	struct ntc_answer a;
+	int expected = NTC_OK;
+
+	ck_assert_int_eq(put(two, NULL, 1), NTC_OK);
+	ck_assert_int_eq(acquire(one, 0, &a), NTC_MAKE);
+	ntc_test_spawn(&waiting, 3, wait_for_first, &expected);
+	ntc_test_release(&waiting);
+	ck_assert(ntc_test_until(LIMIT_MS, three_wait, NULL));
+	ck_assert_int_eq(put(one, a.lease, 0), NTC_E_COLLISION);
+	a.lease = NULL;
+	ntc_test_collect(&waiting, LIMIT_MS, NULL);
+	ck_assert(!found(0));
+	ck_assert(found(1));
+	ntc_answer_clear(&a);
+}
+END_TEST
+
 /* A failure is kept for the key that failed and for no other. */
 START_TEST(test_fail)
 {
@@ -322,6 +343,7 @@ int main(void)
 	tcase_add_test(tc, test_put);
 	tcase_add_test(tc, test_lease);
 	tcase_add_test(tc, test_waits);
+	tcase_add_test(tc, test_waits_for_what_collides);
 	tcase_add_test(tc, test_fail);
 	tcase_add_test(tc, test_remove);
 	tcase_add_test(tc, test_restart);
