@@ -12,6 +12,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -97,14 +98,27 @@ static bool find_daemon(const struct ntc_client *client, char out[PATH_ROOM])
 
 /* --- starting ----------------------------------------------------------------------------- */
 
-static bool spawn(const char *program, const char *socket, const char *log)
+/* Whether the daemon can be started in "/", so that it holds no directory of its starter's. */
+static bool all_absolute(const char *program, const char *socket)
+{
+	const char *dir = getenv("NTCACHE_DIR");
+
+	return *program == '/' && *socket == '/' && (!dir || *dir == '/');
+}
+
+/*
+ * Start it; false with the reason explained. *alive is given: a pipe whose other end the daemon has as its standard
+ * input, which it never reads; that hangs up when the daemon ends, though it is no child of this process.
+ */
+static bool spawn(const char *program, const char *socket, const char *log, int *alive)
 {
 	char idle[16];
 	char *const argv[] = {
-		/* In the background of a shell that ends at once. */
+		/* In the background of a shell that ends at once; which would take its standard input away. */
 		(char *)"sh",
 		(char *)"-c",
-		(char *)"\"$0\" \"$@\" &",
+		(char *)(all_absolute(program, socket) ? "cd /; exec 3<&0; \"$0\" \"$@\" <&3 3<&- &" :
+							 "exec 3<&0; \"$0\" \"$@\" <&3 3<&- &"),
 		(char *)program,
 		(char *)"--socket",
 		(char *)socket,
@@ -115,14 +129,21 @@ static bool spawn(const char *program, const char *socket, const char *log)
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
 	sigset_t none, all;
+	int rc, ends[2];
 	pid_t pid;
-	int rc;
 
+	*alive = -1;
+	if (pipe2(ends, O_CLOEXEC)) {
+		ntc_explain(NTC_E_NO_DAEMON, "cannot start %.200s: %s", program, strerror(errno));
+		return false;
+	}
 	snprintf(idle, sizeof(idle), "%d", NTC_AUTOSTART_IDLE_S);
 	sigemptyset(&none);
 	sigfillset(&all);
 	rc = posix_spawn_file_actions_init(&actions);
 	if (rc) {
+		close(ends[0]);
+		close(ends[1]);
 		ntc_explain(NTC_E_NO_MEMORY, "cannot start %.200s: %s", program, strerror(rc));
 		return false;
 	}
@@ -135,7 +156,7 @@ static bool spawn(const char *program, const char *socket, const char *log)
 	if (!rc)
 		rc = posix_spawnattr_setsigdefault(&attr, &all);
 	if (!rc)
-		rc = posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+		rc = posix_spawn_file_actions_adddup2(&actions, ends[1], 0);
 	if (!rc)
 		rc = posix_spawn_file_actions_addopen(&actions, 1, log,
 						      O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0600);
@@ -147,14 +168,25 @@ static bool spawn(const char *program, const char *socket, const char *log)
 		rc = posix_spawn(&pid, "/bin/sh", &actions, &attr, argv, environ);
 	posix_spawnattr_destroy(&attr);
 	posix_spawn_file_actions_destroy(&actions);
+	close(ends[1]);
 	if (rc) {
+		close(ends[0]);
 		ntc_explain(NTC_E_NO_DAEMON, "cannot start %.200s: %s", program, strerror(rc));
 		return false;
 	}
 	/* The shell; somebody else may have waited for it already. */
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		continue;
+	*alive = ends[0];
 	return true;
+}
+
+/* Wait a little, or until the daemon ends; true if it has. */
+static bool has_ended(int alive)
+{
+	struct pollfd p = { .fd = alive, .events = POLLIN };
+
+	return poll(&p, 1, (int)(NTC_AUTOSTART_POLL / NTC_NS_PER_MS)) > 0;
 }
 
 /* --- the lock file ------------------------------------------------------------------------ */
@@ -199,9 +231,9 @@ enum ntc_err ntc_autostart(struct ntc_client *client, const char *path, uint64_t
 {
 	char program[PATH_ROOM], lock_path[NTC_SOCKET_PATH_MAX + 8], log[NTC_SOCKET_PATH_MAX + 8];
 	uint64_t over = ntc_deadline(-1, NTC_LIMIT_AUTOSTART), now;
-	bool locked = false, started = false;
+	bool locked = false, started = false, ended = false;
+	int lock, alive = -1;
 	enum ntc_err err;
-	int lock;
 
 	*conn = NULL;
 	if (!find_daemon(client, program))
@@ -226,17 +258,17 @@ enum ntc_err ntc_autostart(struct ntc_client *client, const char *path, uint64_t
 						  "a daemon could not be started just now: see %s", log);
 				break;
 			}
-			if (!spawn(program, path, log))
+			if (!spawn(program, path, log, &alive))
 				break;
 			started = true;
 			ntc_client_say(client, "ntcache: started %s on %s", program, path);
 		}
 		now = ntc_clock_mono_ns();
-		if (now >= over) {
+		if (ended || now >= over) {
 			if (started)
 				note_failure(lock);
-			err = ntc_explain(NTC_E_NO_DAEMON,
-					  "the daemon that was started does not answer: see %s", log);
+			err = ntc_explain(NTC_E_NO_DAEMON, "the daemon that was started %s: see %s",
+					  ended ? "ended at once" : "does not answer", log);
 			break;
 		}
 		if (now >= deadline) {
@@ -244,8 +276,14 @@ enum ntc_err ntc_autostart(struct ntc_client *client, const char *path, uint64_t
 					  "the daemon that is being started does not answer yet");
 			break;
 		}
-		pause_a_little();
+		/* Ended, it is looked for once more: it may have found another daemon there. */
+		if (alive >= 0)
+			ended = has_ended(alive);
+		else
+			pause_a_little();
 	}
+	if (alive >= 0)
+		close(alive);
 	close(lock);
 	return err;
 }

@@ -49,6 +49,7 @@
 #define NTC_COST_MAX_NS (24 * 3600 * NTC_NS_PER_S)  /* largest cost of a put that is believed */
 #define NTC_DRAIN_NS (5 * NTC_NS_PER_S)             /* from SIGTERM until unsent answers are given up */
 #define NTC_DRAIN_TICK_NS (5 * NTC_NS_PER_MS)
+#define NTC_LOST_SAID_NS (10 * NTC_NS_PER_S)        /* between two lines of the log about lost puts */
 #define NTC_SAVE_NS (1 * NTC_NS_PER_S)              /* between two savings of the counters */
 
 #endif

@@ -26,12 +26,12 @@ struct put {
 	struct ntc_buffer *image;       /* until it is decided */
 };
 
-/* A SYNC that waits for the puts up to a number. */
+/* A SYNC that waits for all puts up to a number, whoever's they are: one that was answered KNOWN leans on another's. */
 struct ntc_sync {
 	TAILQ_ENTRY(ntc_sync) link;
-	uint64_t id;
+	uint64_t connection, id;
 	uint64_t up_to;
-	unsigned left;
+	uint64_t left;
 };
 
 static void put_free(struct put *put)
@@ -65,13 +65,15 @@ static void put_refuse(struct put *put, enum ntc_status st, const char *text)
 
 /* --- durable ------------------------------------------------------------------------------ */
 
-static void sync_answer(struct ntc_client_state *client, struct ntc_sync *sync)
+static void sync_answer(struct ntc_server *server, struct ntc_sync *sync)
 {
+	struct ntc_client_state *client = ntc_server_client(server, sync->connection);
 	enum ntc_status st = client->put_failure;
 
 	client->put_failure = NTC_ST_OK;
-	TAILQ_REMOVE(&client->syncs, sync, link);
+	client->leans = false;
 	client->pending--;
+	TAILQ_REMOVE(&server->syncs, sync, link);
 	if (st)
 		ntc_reply_error(client->session, sync->id, st, "a put could not be written");
 	else
@@ -79,23 +81,36 @@ static void sync_answer(struct ntc_client_state *client, struct ntc_sync *sync)
 	free(sync);
 }
 
+/* A put is lost: its maker hears of it at the next SYNC, and so does everybody who was told KNOWN. */
+static void put_lost(struct put *put, enum ntc_status st)
+{
+	struct ntc_server *server = put->server;
+	uint64_t now = ntc_clock_mono_ns();
+	struct ntc_client_state *client;
+
+	TAILQ_FOREACH(client, &server->clients, link)
+		if ((client->leans || ntc_session_number(client->session) == put->connection) && !client->put_failure)
+			client->put_failure = st;
+	/* A full disk loses every put: say it now and then; `puts_lost` counts them. */
+	if (server->lost_said_ns && now - server->lost_said_ns < NTC_LOST_SAID_NS)
+		return;
+	server->lost_said_ns = now;
+	ntc_log(NTC_LOG_WARNING, "a put of pid %d was lost: %s", (int)put->peer.pid, ntc_status_text(st));
+}
+
 static void put_durable(void *ctx, enum ntc_status st)
 {
 	struct put *put = ctx;
-	struct ntc_client_state *client = ntc_server_client(put->server, put->connection);
+	struct ntc_server *server = put->server;
 	struct ntc_sync *sync, *next;
 
+	server->puts_undurable--;
 	if (st)
-		ntc_log(NTC_LOG_WARNING, "a put of pid %d was lost: %s", (int)put->peer.pid, ntc_status_text(st));
-	if (client) {
-		client->puts_undurable--;
-		if (st && !client->put_failure)
-			client->put_failure = st;
-		for (sync = TAILQ_FIRST(&client->syncs); sync; sync = next) {
-			next = TAILQ_NEXT(sync, link);
-			if (put->number <= sync->up_to && --sync->left == 0)
-				sync_answer(client, sync);
-		}
+		put_lost(put, st);
+	for (sync = TAILQ_FIRST(&server->syncs); sync; sync = next) {
+		next = TAILQ_NEXT(sync, link);
+		if (put->number <= sync->up_to && --sync->left == 0)
+			sync_answer(server, sync);
 	}
 	put_free(put);
 }
@@ -105,7 +120,6 @@ void ntc_sync_handle(struct ntc_server *server, struct ntc_client_state *client,
 	struct ntc_sync *sync;
 	struct ntc_msg_sync m;
 
-	(void)server;
 	if (!ntc_msg_sync_read(frame->payload, &m)) {
 		ntc_reply_error(client->session, frame->id, NTC_ST_BAD_MESSAGE, NULL);
 		return;
@@ -119,35 +133,46 @@ void ntc_sync_handle(struct ntc_server *server, struct ntc_client_state *client,
 		ntc_reply_error(client->session, frame->id, NTC_ST_NO_MEMORY, NULL);
 		return;
 	}
-	*sync = (struct ntc_sync){ .id = frame->id, .up_to = client->last_put, .left = client->puts_undurable };
-	TAILQ_INSERT_TAIL(&client->syncs, sync, link);
+	*sync = (struct ntc_sync){
+		.connection = ntc_session_number(client->session),
+		.id = frame->id,
+		.up_to = server->last_put,
+		.left = server->puts_undurable,
+	};
+	TAILQ_INSERT_TAIL(&server->syncs, sync, link);
 	client->pending++;
 	if (sync->left == 0)
-		sync_answer(client, sync);
+		sync_answer(server, sync);
 }
 
-void ntc_sync_cancel(struct ntc_client_state *client, uint64_t id)
+static void sync_forget(struct ntc_server *server, struct ntc_sync *sync)
+{
+	TAILQ_REMOVE(&server->syncs, sync, link);
+	free(sync);
+}
+
+void ntc_sync_cancel(struct ntc_server *server, struct ntc_client_state *client, uint64_t id)
 {
 	struct ntc_sync *sync;
 
-	TAILQ_FOREACH(sync, &client->syncs, link) {
-		if (sync->id == id) {
-			TAILQ_REMOVE(&client->syncs, sync, link);
+	TAILQ_FOREACH(sync, &server->syncs, link) {
+		if (sync->id == id && sync->connection == ntc_session_number(client->session)) {
+			sync_forget(server, sync);
 			client->pending--;
 			ntc_reply_error(client->session, id, NTC_ST_CANCELLED, NULL);
-			free(sync);
 			return;
 		}
 	}
 }
 
-void ntc_sync_drop(struct ntc_client_state *client)
+void ntc_sync_drop(struct ntc_server *server, uint64_t connection)
 {
-	struct ntc_sync *sync;
+	struct ntc_sync *sync, *next;
 
-	while ((sync = TAILQ_FIRST(&client->syncs))) {
-		TAILQ_REMOVE(&client->syncs, sync, link);
-		free(sync);
+	for (sync = TAILQ_FIRST(&server->syncs); sync; sync = next) {
+		next = TAILQ_NEXT(sync, link);
+		if (sync->connection == connection)
+			sync_forget(server, sync);
 	}
 }
 
@@ -225,6 +250,7 @@ static void put_decided(void *ctx, enum ntc_status st, enum ntc_stored result)
 	client = ntc_server_client(server, put->connection);
 	if (client) {
 		client->puts_undecided--;
+		client->leans |= result == NTC_STORED_KNOWN;
 		ntc_reply_stored(client->session, put->id, result);
 	}
 	if (result != NTC_STORED_NEW) {
@@ -233,10 +259,8 @@ static void put_decided(void *ctx, enum ntc_status st, enum ntc_stored result)
 		return;
 	}
 	server->stats.puts++;
-	if (client) {
-		put->number = ++client->last_put;
-		client->puts_undurable++;
-	}
+	put->number = ++server->last_put;
+	server->puts_undurable++;
 	ntc_buffer_unref(put->image);
 	put->image = NULL;
 }

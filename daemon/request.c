@@ -444,7 +444,7 @@ static void handle_cancel(struct ntc_server *server, struct ntc_client_state *cl
 		return;
 	}
 	cancel_early(client, m.request);
-	ntc_sync_cancel(client, m.request);
+	ntc_sync_cancel(server, client, m.request);
 	ntc_flights_cancel(server->flights, connection, m.request, ntc_clock_mono_ns());
 	ntc_slots_cancel(server->slots, connection, m.request);
 }

@@ -44,9 +44,9 @@ void ntc_put_handle(struct ntc_server *server, struct ntc_client_state *client, 
 void ntc_sync_handle(struct ntc_server *server, struct ntc_client_state *client, const struct ntc_frame *frame);
 
 /* Answer that waiting SYNC, if it is one, CANCELLED. */
-void ntc_sync_cancel(struct ntc_client_state *client, uint64_t id);
+void ntc_sync_cancel(struct ntc_server *server, struct ntc_client_state *client, uint64_t id);
 
 /* The client goes: its waiting SYNCs with it. */
-void ntc_sync_drop(struct ntc_client_state *client);
+void ntc_sync_drop(struct ntc_server *server, uint64_t connection);
 
 #endif

@@ -80,6 +80,7 @@ size_t ntc_server_counters(struct ntc_server *server, uint8_t *out, size_t cap)
 	n = ntc_counter_add(list, n, "", "max_bytes", server->options.max_size);
 	n = ntc_counter_add(list, n, "", "queued_bytes", store.queued_bytes);
 	n = ntc_counter_add(list, n, "", "group_wait_max_ns", store.group_wait_max_ns);
+	n = ntc_counter_add(list, n, "", "puts_lost", store.puts_lost);
 	n = ntc_counter_add(list, n, "", "evicted", store.evicted);
 	n = ntc_counter_add(list, n, "", "evicted_bytes", store.evicted_bytes);
 	n = ntc_counter_add(list, n, "", "quarantined", store.quarantined);
@@ -186,7 +187,7 @@ static void on_ended(void *ctx, struct ntc_session *session)
 	/* Out of the list first: nothing that follows may answer it. */
 	TAILQ_REMOVE(&server->clients, client, link);
 	LIST_REMOVE(client, in_bucket);
-	ntc_sync_drop(client);
+	ntc_sync_drop(server, number);
 	free(client);
 	ntc_flights_drop(server->flights, number, ntc_clock_mono_ns());
 	ntc_slots_drop(server->slots, number);
@@ -251,7 +252,6 @@ static void on_accept(void *ctx, int fd)
 		return;
 	}
 	client->session = session;
-	TAILQ_INIT(&client->syncs);
 	LIST_INIT(&client->loading);
 	ntc_session_set_data(session, client);
 	TAILQ_INSERT_TAIL(&server->clients, client, link);
@@ -298,7 +298,7 @@ static bool all_sent(const struct ntc_server *server)
 	if (ntc_ingest_pending(server->ingest))
 		return false;
 	TAILQ_FOREACH(client, &server->clients, link)
-		if (client->puts_undecided || ntc_session_unsent(client->session) || client->puts_undurable || client->pending)
+		if (client->puts_undecided || ntc_session_unsent(client->session) || client->pending)
 			return false;
 	return true;
 }
@@ -437,6 +437,7 @@ enum ntc_status ntc_server_open(const struct ntc_daemon_options *options, struct
 	server->started_mono_ns = ntc_clock_mono_ns();
 	server->started_wall_ns = ntc_clock_wall_ns();
 	TAILQ_INIT(&server->clients);
+	TAILQ_INIT(&server->syncs);
 	if (gethostname(server->host, sizeof(server->host) - 1))
 		server->host[0] = '\0';
 	/* Tells this daemon from the one before: any number will do if there is no randomness yet. */

@@ -34,11 +34,9 @@ struct ntc_client_state {
 	unsigned slot_waits;            /* SLOTs unanswered */
 	LIST_HEAD(, ntc_acquire) loading; /* ACQUIREs that the store is asked about */
 	size_t loading_bytes;           /* of their keys */
-	uint64_t last_put;              /* number of its last put that was answered */
 	unsigned puts_undecided;        /* puts not answered yet */
-	unsigned puts_undurable;        /* puts answered and not durable yet */
+	bool leans;                     /* it was told KNOWN since its last SYNC: of a put that may not be durable yet */
 	enum ntc_status put_failure;    /* the first put that was lost since the last SYNC */
-	TAILQ_HEAD(, ntc_sync) syncs;   /* SYNCs that wait */
 	uint64_t report_since_ns;       /* the second in which reports are counted */
 	unsigned reports;               /* digests reported in it */
 	uint64_t reported_hits;
@@ -61,6 +59,10 @@ struct ntc_server {
 	uint64_t connections_total, last_connection, instance;
 	uint64_t started_mono_ns, started_wall_ns, drain_until_ns;
 	uint64_t reports_dropped;
+	uint64_t last_put;              /* number of the last put that was answered NEW */
+	uint64_t puts_undurable;        /* of those, not durable yet */
+	uint64_t lost_said_ns;          /* when the log last said that a put was lost */
+	TAILQ_HEAD(, ntc_sync) syncs;   /* SYNCs that wait */
 	uint64_t unsent;                /* bytes, of all sessions */
 	bool draining;
 	const struct ntc_acquire *submitting; /* the ACQUIRE that is being given to the store right now */

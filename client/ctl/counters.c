@@ -53,6 +53,7 @@ static const struct row {
 	{ "differs", "puts that differ", COUNT },
 	{ "collisions", "collisions", COUNT },
 	{ "puts_refused", "puts refused", COUNT },
+	{ "puts_lost", "puts lost to the disk", COUNT },
 	{ "group_wait_max_ns", "longest until durable", TIME },
 	{ "evicted", "evicted", COUNT },
 	{ "evicted_bytes", "evicted size", BYTES },

@@ -89,7 +89,7 @@ void ntc_ctl_parse(const struct ntc_ctl_command *command, struct ntc_ctl *ctl,
 	/* argp names the program by argv[0]. */
 	snprintf(name, sizeof(name), "ntcache-ctl %s", command->name);
 	argv[0] = name;
-	if (asprintf(&doc, "%s.\v%s", command->line, command->help) < 0)
+	if (asprintf(&doc, "%s%s\v%s", command->line, strchr(".?!", command->line[strlen(command->line) - 1]) ? "" : ".", command->help) < 0)
 		ntc_ctl_no_memory();
 	argp.doc = doc;
 	(void)argp_parse(&argp, argc, argv, 0, NULL, &both); /* wrong arguments do not return */
