@@ -167,6 +167,9 @@ static void keep(int test, int done)
 	struct timespec pause = { .tv_nsec = 5000000 };
 	const char *keep_dir = getenv("NTC_TEST_KEEP");
 
+	/* Who reads the output may be gone, and who interrupts the tests does not mean the cleaning up. */
+	for (const int *sig = (const int[]){ SIGPIPE, SIGINT, SIGTERM, SIGHUP, 0 }; *sig; sig++)
+		signal(*sig, SIG_IGN);
 	while (poll(fds, 2, -1) < 0 && errno == EINTR)
 		;
 	/* Its group has the forked children, if Check made one. Before the test is reaped the number is safe. */

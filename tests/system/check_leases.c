@@ -181,13 +181,12 @@ struct work {
 	uint32_t acknowledged[ROUNDS * KEYS];   /* it is durable: the daemon said so */
 };
 
-/* Stands for a compile of a few milliseconds. */
+/* Stands for a compile; long enough that what is left outlasts a client's pause between two looks for a daemon (1 s). */
 static void take_time(void)
 {
-	uint64_t end = ntc_clock_mono_ns() + 2 * NTC_NS_PER_MS;
+	struct timespec compile = { .tv_nsec = 15 * 1000000 };
 
-	while (ntc_clock_mono_ns() < end)
-		;
+	nanosleep(&compile, NULL);
 }
 
 /* Get one entry as a worker does. *stored: it was put, and the daemon took it. */
@@ -202,7 +201,7 @@ static int get_one(struct ntc_client *client, uint64_t number, int made, bool *s
 			(void)ntc_slot(answer.lease, NTC_NO_TIMEOUT); /* with or without, it is made */
 		take_time();
 		answer.entry = making_entry(key, number);
-		*stored = ntc_put(client, answer.lease, answer.entry, 2 * NTC_NS_PER_MS) == NTC_OK;
+		*stored = ntc_put(client, answer.lease, answer.entry, 15 * NTC_NS_PER_MS) == NTC_OK;
 		answer.lease = NULL;
 		ntc_test_signal(made);
 	} else {
@@ -218,7 +217,7 @@ static int get_one(struct ntc_client *client, uint64_t number, int made, bool *s
 static int work_through(void *ctx, unsigned i)
 {
 	struct work *work = ctx;
-	uint64_t state = work->seed + work->first + i, stored[8];
+	uint64_t state = work->seed + work->first + i, stored[4];
 	struct ntc_client *client = making_client(NULL);
 	uint32_t order[KEYS], count = 0;
 
@@ -236,7 +235,7 @@ static int work_through(void *ctx, unsigned i)
 			return 1;
 		if (put)
 			stored[count++] = number;
-		if (count == 8 || k == KEYS - 1) {
+		if (count == 4 || k == KEYS - 1) {
 			if (ntc_sync(client, ntc_test_ms(20000)) == NTC_OK)
 				while (count)
 					work->acknowledged[stored[--count]] = 1;
@@ -251,7 +250,7 @@ START_TEST(test_daemon_killed)
 {
 	struct ntc_test_daemon d = { 0 };
 	struct work *work = ntc_test_shared(sizeof(*work));
-	uint32_t acknowledged = 0;
+	uint32_t acknowledged = 0, served = 0;
 	struct ntc_client *client;
 
 	work->seed = ntc_test_seed();
@@ -269,7 +268,11 @@ START_TEST(test_daemon_killed)
 		ntc_test_kill(&d);
 		ntc_test_start(&d, NULL);
 		ntc_test_collect(&workers, ntc_test_ms(60000), NULL);
+		client = making_client(NULL);
+		served += making_counter(client, "leases") > 0;
+		ntc_close(client);
 	}
+	ck_assert_msg(served > 0, "no worker ever found a restarted daemon");
 
 	/* What it acknowledged before or after a kill, by its own word: SHOW asks the index, not the files. */
 	ntc_test_kill(&d);
@@ -289,7 +292,9 @@ START_TEST(test_daemon_killed)
 		ntc_entry_unref(entry);
 		ntc_key_free(key);
 	}
-	ck_assert_uint_gt(acknowledged, ROUNDS * KEYS / 4);
+	ck_assert_uint_gt(acknowledged, ROUNDS * KEYS / 10);
+	fprintf(stderr, "%u of %u keys acknowledged, %u of %u restarted daemons gave leases\n", acknowledged,
+		ROUNDS * KEYS, served, ROUNDS);
 	ck_assert_int_eq(making_counter(client, "quarantined"), 0);
 	ntc_close(client);
 }
