@@ -420,6 +420,7 @@ enum ntc_status ntc_server_open(const struct ntc_daemon_options *options, struct
 	};
 	struct ntc_server *server = calloc(1, sizeof(*server));
 	enum ntc_status st = NTC_ST_NO_MEMORY;
+	struct ntc_reason why = { "" };
 
 	*out = NULL;
 	if (!server)
@@ -448,9 +449,11 @@ enum ntc_status ntc_server_open(const struct ntc_daemon_options *options, struct
 		ntc_reject(reason, st, "out of memory");
 		goto fail;
 	}
-	st = ntc_store_open(&store, &server->store, reason);
-	if (st)
+	st = ntc_store_open(&store, &server->store, &why);
+	if (st) {
+		ntc_reject(reason, st, "the cache directory %.100s: %s", options->dir, why.text);
 		goto fail;
+	}
 	ntc_stats_load(&server->stats, ntc_store_saved_counters(server->store));
 	st = open_rules(server);
 	if (!st)
