@@ -194,8 +194,9 @@ static enum ntc_status own(struct ntc_index *index, struct ntc_reason *reason)
 	if (application != NTC_INDEX_APPLICATION)
 		return ntc_reject(reason, NTC_ST_BAD_STORE, "the index is another program's");
 	if (version > NTC_INDEX_VERSION)
-		return ntc_reject(reason, NTC_ST_NEWER_STORE, "the index has version %lld; this daemon knows up to %d: use a newer one, or another directory",
-				version, NTC_INDEX_VERSION);
+		return ntc_reject(reason, NTC_ST_NEWER_STORE,
+				  "the index has version %lld; this daemon knows up to %d: use a newer one, or another directory",
+				  version, NTC_INDEX_VERSION);
 	if (version != NTC_INDEX_VERSION)
 		return ntc_reject(reason, NTC_ST_BAD_STORE, "the index has version %lld, which never was", version);
 	return NTC_ST_OK;
