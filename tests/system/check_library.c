@@ -72,37 +72,53 @@ static const char source[] =
 	"extern \"C\" int factor(void) { return FACTOR; }\n";
 static const char header[] = "#define FACTOR 42\n";
 
-static int get_from_nvcc(void *ctx, unsigned i)
+static struct ntc_library_spec *nvcc_spec(void)
 {
 	static const char *const words[] = { "nvcc", "-shared", "-arch=sm_90", "-Xcompiler", "-fPIC", "-o", "libk.so", "k.cu" };
-	uint64_t start = ntc_clock_mono_ns();
 	struct ntc_library_spec *spec = ntc_library_spec_new("k");
-	struct shared *shared = ctx;
-	struct ntc_client *client;
-	struct ntc_entry *entry;
-	char *path, *log = NULL;
-	int (*factor)(void);
-	enum ntc_err err;
-	void *library;
 
 	for (size_t k = 0; k < sizeof(words) / sizeof(words[0]); k++)
 		ntc_library_spec_arg(spec, words[k]);
 	ntc_library_spec_input(spec, "k.cu", source, sizeof(source) - 1);
 	ntc_library_spec_input(spec, "k.h", header, sizeof(header) - 1);
 	ntc_library_spec_output(spec, "libk.so");
+	return spec;
+}
+
+/* Whether the entry's library can be loaded and its function called. */
+static bool works(struct ntc_entry *entry)
+{
+	int (*factor)(void) = NULL;
+	void *library;
+	char *path;
+
+	if (ntc_entry_part_path(entry, "libk.so", &path) != NTC_OK)
+		return false;
+	library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	free(path);
+	if (library)
+		*(void **)&factor = dlsym(library, "factor");
+	return factor && factor() == 42;
+}
+
+static int get_from_nvcc(void *ctx, unsigned i)
+{
+	uint64_t start = ntc_clock_mono_ns();
+	struct ntc_library_spec *spec = nvcc_spec();
+	struct shared *shared = ctx;
+	struct ntc_client *client;
+	struct ntc_entry *entry;
+	char *log = NULL;
+	enum ntc_err err;
+
 	NTC_CHILD_CHECK(ntc_open(NULL, &client) == NTC_OK);
 	err = ntc_library_get(client, spec, NULL, &entry, &log);
 	if (err)
 		fprintf(stderr, "%s: %s\n%s\n", ntc_err_name(err), ntc_last_error(), log ? log : "");
 	NTC_CHILD_CHECK(err == NTC_OK);
-	NTC_CHILD_CHECK(ntc_entry_part_path(entry, "libk.so", &path) == NTC_OK);
-	library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-	NTC_CHILD_CHECK(library != NULL);
-	*(void **)&factor = dlsym(library, "factor");
-	NTC_CHILD_CHECK(factor && factor() == 42);
+	NTC_CHILD_CHECK(works(entry));
 	shared->took_ns[i] = ntc_clock_mono_ns() - start;
 	shared->made[i] = ntc_entry_source(entry) == NTC_FROM_MAKER;
-	free(path);
 	ntc_entry_unref(entry);
 	ntc_library_spec_free(spec);
 	ntc_close(client);
@@ -138,6 +154,75 @@ START_TEST(eight_workers_run_nvcc_once)
 	}
 	printf("a fresh process: library loaded after %.1f ms\n", (double)best / 1e6);
 	ck_assert_uint_le(best, (uint64_t)ntc_test_ms(FRESH_MAX_MS) * NTC_NS_PER_MS);
+}
+END_TEST
+
+/* A worker whose nvcc is killed: told so, as of a passing trouble. */
+static int get_from_killed_nvcc(void *ctx, unsigned i)
+{
+	struct ntc_library_spec *spec = nvcc_spec();
+	struct ntc_client *client;
+	struct ntc_entry *entry;
+
+	(void)ctx;
+	(void)i;
+	NTC_CHILD_CHECK(ntc_open(NULL, &client) == NTC_OK);
+	NTC_CHILD_CHECK(ntc_library_get(client, spec, NULL, &entry, NULL) < NTC_OK);
+	ntc_library_spec_free(spec);
+	ntc_close(client);
+	return 0;
+}
+
+/* The first child of a process, or 0. */
+static int child_of(int pid)
+{
+	char path[64];
+	int child = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, pid);
+	file = fopen(path, "r");
+	if (!file)
+		return 0;
+	if (fscanf(file, "%d", &child) != 1)
+		child = 0;
+	fclose(file);
+	return child;
+}
+
+/* nvcc runs one of its tools: it is half-way. */
+static bool nvcc_is_half_way(void *ctx)
+{
+	int nvcc = child_of(*(const int *)ctx);
+
+	return nvcc && child_of(nvcc);
+}
+
+START_TEST(a_killed_nvcc_leaves_nothing)
+{
+	struct shared *shared = ntc_test_shared(sizeof(*shared));
+	struct ntc_test_daemon d = { 0 };
+	struct ntc_test_group first = { 0 };
+	char *nvcc = ntc_tool_find("nvcc");
+	unsigned made = 0;
+
+	if (!nvcc) {
+		puts("skipped: no nvcc in PATH");
+		return;
+	}
+	free(nvcc);
+	ntc_test_start(&d, NULL);
+	ntc_test_spawn(&first, 1, get_from_killed_nvcc, NULL);
+	ntc_test_release(&first);
+	ck_assert(ntc_test_until(60000, nvcc_is_half_way, &first.pids[0]));
+	ck_assert_int_eq(kill(child_of(first.pids[0]), SIGKILL), 0);
+	ntc_test_collect(&first, 60000, NULL);
+	ck_assert_uint_eq(left_over(), 0);
+	ntc_test_children(2, get_from_nvcc, shared, 100000, NULL);
+	for (int i = 0; i < 2; i++)
+		made += shared->made[i];
+	ck_assert_uint_eq(made, 1);
+	ck_assert_uint_eq(left_over(), 0);
 }
 END_TEST
 
@@ -282,6 +367,7 @@ int main(void)
 	tcase_add_checked_fixture(tcase, ntc_test_setup, ntc_test_teardown);
 	tcase_set_timeout(tcase, 180);
 	tcase_add_test(tcase, eight_workers_run_nvcc_once);
+	tcase_add_test(tcase, a_killed_nvcc_leaves_nothing);
 	tcase_add_test(tcase, a_failing_command_runs_once);
 	tcase_add_test(tcase, a_killed_command_is_run_by_another);
 	tcase_add_test(tcase, a_killed_worker_leaves_nothing_to_trip_over);
