@@ -214,7 +214,8 @@ asan: deps
 tsan: deps
 	$(Q)$(MAKE) --no-print-directory WERROR=1 SANITIZE=thread BUILD=build/tsan CFLAGS='-O1 -g' check-run
 
-# ONLY=name runs the test programs whose name has it.
+# ONLY=name runs the test programs whose name has it. Sanitized programs are slower: their limits are longer.
+check-run: export NTC_TEST_SLOW ?= $(if $(SANITIZE),10,1)
 check-run: $(PRODUCTS) $(UNIT_BIN) $(SYSTEM_BIN) $(REPLAY_BIN) $(if $(SYSTEM_SRC),$(BUILD)/system/ntcached-weak)
 	$(Q)BUILD=$(BUILD) tests/run.sh $(ONLY)
 
