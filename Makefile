@@ -63,7 +63,10 @@ PRODUCTS := $(BUILD)/bin/ntcached $(BUILD)/bin/ntcache-ctl $(BUILD)/lib/libntcac
 UNIT_BIN := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 SYSTEM_BIN := $(patsubst tests/system/%.c,$(BUILD)/system/%,$(SYSTEM_SRC) $(HELPER_SRC))
 REPLAY_BIN := $(patsubst tests/fuzz/%.c,$(BUILD)/replay/%,$(FUZZ_SRC))
+BENCH_BIN := $(patsubst bench/bench_%.c,$(BUILD)/bench/%,$(BENCH_SRC))
 DEMO_SRC := $(wildcard tests/demo/*.c)
+BENCH_SRC := $(wildcard bench/bench_*.c)
+BENCH_SUPPORT_SRC := $(filter-out $(BENCH_SRC),$(wildcard bench/*.c))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -163,7 +166,7 @@ $(BUILD)/bin/ntcache-ctl: $(call objects,client/ctl/main.c) $(BUILD)/lib/libctl.
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(CLIENT_LIBS) $(KERNELS_LIBS) $(call lib,$(PKGS_CTL))
 
 # Test programs may reach everything.
-TEST_LIBS = $(call lib,check $(PKGS_CTL)) $(CLIENT_LIBS) $(KERNELS_LIBS) $(DAEMON_LIBS)
+TEST_LIBS = $(call lib,check $(PKGS_CTL)) $(CLIENT_LIBS) $(KERNELS_LIBS) $(DAEMON_LIBS) -lm
 HARNESS = $(call objects,$(HARNESS_SRC))
 
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(call objects,$(UNIT_SUPPORT_SRC)) $(BUILD)/lib/libctl.a $(STATIC_CATALOG) $(STATIC_CLIENT) $(STATIC_DAEMON)
@@ -173,6 +176,10 @@ $(BUILD)/system/%: $(BUILD)/obj/tests/system/%.o $(HARNESS) $(STATIC_CATALOG) $(
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS)
 $(BUILD)/demo/demo: $(call objects,$(DEMO_SRC)) $(STATIC_CATALOG) $(STATIC_CLIENT)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS)
+# bench/bench_X.c is the program X; what else is in bench/ is shared by all. They may reach everything.
+$(BUILD)/bench/%: $(BUILD)/obj/bench/bench_%.o $(call objects,$(BENCH_SUPPORT_SRC)) $(HARNESS) $(STATIC_CATALOG) $(STATIC_CLIENT) $(STATIC_DAEMON)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS)
 
@@ -218,6 +225,16 @@ tsan: deps
 check-run: export NTC_TEST_SLOW ?= $(if $(SANITIZE),10,1)
 check-run: $(PRODUCTS) $(UNIT_BIN) $(SYSTEM_BIN) $(REPLAY_BIN) $(if $(SYSTEM_SRC),$(BUILD)/system/ntcached-weak)
 	$(Q)BUILD=$(BUILD) tests/run.sh $(ONLY)
+
+# --- benches ---------------------------------------------------------------------------------------
+## bench: build the benches and run them, each for two minutes at most; ONLY=name runs those whose name has it
+.PHONY: bench bench-run
+bench: deps
+	$(Q)$(MAKE) --no-print-directory bench-run
+BENCH_CHOSEN = $(sort $(if $(ONLY),$(foreach b,$(BENCH_BIN),$(if $(findstring $(ONLY),$(notdir $(b))),$(b))),$(BENCH_BIN)))
+bench-run: $(PRODUCTS) $(BENCH_CHOSEN)
+	$(Q)for program in $(BENCH_CHOSEN); do \
+		NTC_TEST_BUILD='$(abspath $(BUILD))' NTC_TEST_ROOT='$(CURDIR)' "$$program" || exit 1; done
 
 # --- installing ------------------------------------------------------------------------------------
 SYSTEM_UNITS := $(wildcard systemd/system/*)
