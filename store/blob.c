@@ -208,7 +208,7 @@ enum ntc_status ntc_blob_write(struct ntc_blobs *blobs, const struct ntc_digest 
 	if (err < 0)
 		temp->name[0] = '\0';
 	else
-		err = ntc_sys_write(temp->fd, image->bytes, image->len);
+		err = ntc_sys_write(temp->fd, image->bytes, image->len, 0);
 	if (err >= 0 && blobs->group_readable)
 		err = ntc_sys_chmod(temp->fd, 0640);
 	else if (err >= 0)

@@ -42,7 +42,7 @@ enum ntc_status ntc_lock_take(int dir, int *fd, struct ntc_reason *reason)
 		err = ntc_sys_truncate(lock, 0);
 	if (!err) {
 		snprintf(text, sizeof(text), "%ld\n", (long)getpid());
-		err = ntc_sys_write(lock, text, strlen(text));
+		err = ntc_sys_write(lock, text, strlen(text), 0);
 	}
 	if (err) {
 		st = ntc_reject(reason, ntc_status_from_errno(-err), "the lock file: %s", strerror(-err));

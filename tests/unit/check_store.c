@@ -3,7 +3,7 @@
 
 #include <stdatomic.h>
 
-#include "store/sys.h"
+#include "tests/support/unit_sys.h"
 
 static void setup(void)
 {
@@ -15,7 +15,7 @@ static void setup(void)
 static void teardown(void)
 {
 	close_store();
-	ntc_sys_fault = NULL;
+	ntc_test_hook_sys(NULL);
 	remove_dir();
 }
 
@@ -414,29 +414,30 @@ END_TEST
 
 static atomic_int fault_call, fault_errno, fault_after;
 
-static int inject(enum ntc_sys_call call, const char *name)
+static int inject(enum ntc_test_call call, const char *name, int flags)
 {
 	(void)name;
+	(void)flags;
 	if ((int)call != atomic_load(&fault_call))
 		return 0;
 	return atomic_fetch_sub(&fault_after, 1) == 0 ? atomic_load(&fault_errno) : 0;
 }
 
-static void fail_call(enum ntc_sys_call call, int err, int after)
+static void fail_call(enum ntc_test_call call, int err, int after)
 {
 	atomic_store(&fault_after, after);
 	atomic_store(&fault_errno, err);
 	atomic_store(&fault_call, (int)call);
 }
 
-static const struct { enum ntc_sys_call call; int err; enum ntc_status st; } put_faults[] = {
-	{ NTC_SYS_OPEN, ENOSPC, NTC_ST_NO_SPACE },
-	{ NTC_SYS_WRITE, ENOSPC, NTC_ST_NO_SPACE },
-	{ NTC_SYS_WRITE, EDQUOT, NTC_ST_NO_SPACE },
-	{ NTC_SYS_CHMOD, EIO, NTC_ST_IO },
-	{ NTC_SYS_FSYNC, EIO, NTC_ST_IO },
-	{ NTC_SYS_MKDIR, ENOSPC, NTC_ST_NO_SPACE },
-	{ NTC_SYS_RENAME, EIO, NTC_ST_IO },
+static const struct { enum ntc_test_call call; int err; enum ntc_status st; } put_faults[] = {
+	{ NTC_CALL_OPEN, ENOSPC, NTC_ST_NO_SPACE },
+	{ NTC_CALL_WRITE, ENOSPC, NTC_ST_NO_SPACE },
+	{ NTC_CALL_WRITE, EDQUOT, NTC_ST_NO_SPACE },
+	{ NTC_CALL_CHMOD, EIO, NTC_ST_IO },
+	{ NTC_CALL_FSYNC, EIO, NTC_ST_IO },
+	{ NTC_CALL_MKDIR, ENOSPC, NTC_ST_NO_SPACE },
+	{ NTC_CALL_RENAME, EIO, NTC_ST_IO },
 };
 
 START_TEST(failed_put_is_gone_and_hits_go_on)
@@ -444,7 +445,7 @@ START_TEST(failed_put_is_gone_and_hits_go_on)
 	struct answer a = { 0 };
 
 	close_store();
-	ntc_sys_fault = inject;
+	ntc_test_hook_sys(inject);
 	open_store();
 	put_now(1, 'x', 100);
 	fail_call(put_faults[_i].call, put_faults[_i].err, 0);
@@ -472,9 +473,9 @@ START_TEST(failed_directory_sync_takes_the_name_back)
 	struct answer a = { 0 };
 
 	close_store();
-	ntc_sys_fault = inject;
+	ntc_test_hook_sys(inject);
 	open_store();
-	fail_call(NTC_SYS_FSYNC, EIO, 2);
+	fail_call(NTC_CALL_FSYNC, EIO, 2);
 	put(2, 'x', 100, &a);
 	wait_for(&a.durable);
 	ck_assert_int_eq(a.durable_st, NTC_ST_IO);
@@ -489,10 +490,10 @@ START_TEST(failed_removal_leaves_the_entry)
 	struct answer a = { 0 };
 
 	close_store();
-	ntc_sys_fault = inject;
+	ntc_test_hook_sys(inject);
 	open_store();
 	put_now(1, 'x', 100);
-	fail_call(NTC_SYS_UNLINK, EIO, 0);
+	fail_call(NTC_CALL_UNLINK, EIO, 0);
 	ntc_store_remove_digest(store, &digest, on_remove, &a);
 	wait_for(&a.removed);
 	ck_assert_int_eq(a.remove_st, NTC_ST_IO);
@@ -507,14 +508,14 @@ START_TEST(unreadable_is_not_damaged)
 	struct answer a = { 0 };
 
 	close_store();
-	ntc_sys_fault = inject;
+	ntc_test_hook_sys(inject);
 	open_store();
 	put_now(1, 'x', 100);
-	fail_call(NTC_SYS_READ, EIO, 0);
+	fail_call(NTC_CALL_READ, EIO, 0);
 	ck_assert_int_eq(load_now(1, 'x', 100), NTC_ST_IO);
-	fail_call(NTC_SYS_OPEN, EMFILE, 0);
+	fail_call(NTC_CALL_OPEN, EMFILE, 0);
 	ck_assert_int_eq(load_now(1, 'x', 100), NTC_ST_NO_FILES);
-	fail_call(NTC_SYS_READ, EIO, 0);
+	fail_call(NTC_CALL_READ, EIO, 0);
 	put(1, 'y', 100, &a);
 	wait_for(&a.decided);
 	ck_assert_int_eq(a.decided_st, NTC_ST_IO);
