@@ -56,6 +56,8 @@ HARNESS_SRC := $(wildcard tests/support/harness*.c)
 UNIT_SUPPORT_SRC := $(wildcard tests/support/unit*.c)
 HELPER_SRC := $(wildcard tests/system/helper_*.c)
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
+FAULT_SRC := $(wildcard tests/fault/fault_*.c)
+FAULT_SUPPORT_SRC := $(filter-out $(FAULT_SRC),$(wildcard tests/fault/*.c))
 
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 PRODUCTS := $(BUILD)/bin/ntcached $(BUILD)/bin/ntcache-ctl $(BUILD)/lib/libntcache.a $(BUILD)/lib/libntcache_cuda.a \
@@ -64,6 +66,7 @@ UNIT_BIN := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 SYSTEM_BIN := $(patsubst tests/system/%.c,$(BUILD)/system/%,$(SYSTEM_SRC) $(HELPER_SRC))
 REPLAY_BIN := $(patsubst tests/fuzz/%.c,$(BUILD)/replay/%,$(FUZZ_SRC))
 BENCH_BIN := $(patsubst bench/bench_%.c,$(BUILD)/bench/%,$(BENCH_SRC))
+FAULT_BIN := $(patsubst tests/fault/fault_%.c,$(BUILD)/fault/%,$(FAULT_SRC))
 DEMO_SRC := $(wildcard tests/demo/*.c)
 BENCH_SRC := $(wildcard bench/bench_*.c)
 BENCH_SUPPORT_SRC := $(filter-out $(BENCH_SRC),$(wildcard bench/*.c))
@@ -183,6 +186,13 @@ $(BUILD)/bench/%: $(BUILD)/obj/bench/bench_%.o $(call objects,$(BENCH_SUPPORT_SR
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS)
 
+# tests/fault/fault_X.c is the program X; what else is in tests/fault/ is shared by all. Our allocations go through
+# tests/fault/allocations.c there, which can fail them.
+WRAPPED := malloc calloc realloc reallocarray strdup strndup asprintf realpath fdopendir free
+$(BUILD)/fault/%: $(BUILD)/obj/tests/fault/fault_%.o $(call objects,$(FAULT_SUPPORT_SRC)) $(STATIC_CLIENT) $(STATIC_DAEMON)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) $(WRAPPED:%=-Wl,--wrap=%) -o $@ $^ $(TEST_LIBS)
+
 # With a digest of two bits (tests/support/weak_digest.c) every few keys collide.
 WEAK = $(filter-out %/proto/key_digest.o,$(call objects,$(BASE_SRC) $(PROTO_SRC))) $(call objects,tests/support/weak_digest.c)
 $(BUILD)/system/ntcached-weak: $(call objects,daemon/main.c $(DAEMON_SRC) $(STORE_SRC)) $(WEAK)
@@ -223,8 +233,16 @@ tsan: deps
 
 # ONLY=name runs the test programs whose name has it. Sanitized programs are slower: their limits are longer.
 check-run: export NTC_TEST_SLOW ?= $(if $(SANITIZE),10,1)
-check-run: $(PRODUCTS) $(UNIT_BIN) $(SYSTEM_BIN) $(REPLAY_BIN) $(if $(SYSTEM_SRC),$(BUILD)/system/ntcached-weak)
+check-run: $(PRODUCTS) $(UNIT_BIN) $(SYSTEM_BIN) $(REPLAY_BIN) $(FAULT_BIN) $(if $(SYSTEM_SRC),$(BUILD)/system/ntcached-weak)
 	$(Q)BUILD=$(BUILD) tests/run.sh $(ONLY)
+
+## check-fault: try to break the store: failing calls and allocations, kill -9, damaged files; counts (ONLY=name, SANITIZE=)
+.PHONY: check-fault check-fault-run
+check-fault: deps
+	$(Q)$(MAKE) --no-print-directory WERROR=1 $(if $(SANITIZE),BUILD=build/asan CFLAGS='-O1 -g',BUILD=build/check) check-fault-run
+check-fault-run: export NTC_TEST_SLOW ?= $(if $(SANITIZE),10,1)
+check-fault-run: $(PRODUCTS) $(FAULT_BIN)
+	$(Q)BUILD=$(BUILD) tests/fault/run.sh $(ONLY)
 
 # --- benches ---------------------------------------------------------------------------------------
 ## bench: build the benches and run them, each for two minutes at most; ONLY=name runs those whose name has it

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Run the test programs of one build: unit, replay of the fuzz corpora, system. With an argument, only
-# those whose name has it. Each program has a time limit; its output is shown if it fails. The last line
-# counts programs.
+# Run the test programs of one build: unit, replay of the fuzz corpora, system, and a sample of the fault
+# campaigns. With an argument, only those whose name has it. Each program has a time limit; its output is shown
+# if it fails. The last line counts programs.
 set -u
 cd "$(dirname "$0")/.." || exit 2
 build=${BUILD:?"the build folder"}
@@ -16,7 +16,7 @@ run() { # name limit command...
 	case $name in *"$only"*) ;; *) return ;; esac
 	if timeout -k 10 "$limit" "$@" >"$log" 2>&1; then
 		passed=$((passed + 1))
-		printf 'ok    %-28s %s\n' "$name" "$(grep -E '^[0-9]+%: Checks' "$log" | tail -n 1)"
+		printf 'ok    %-28s %s\n' "$name" "$(grep -E '^[0-9]+(%: Checks| passed, )' "$log" | tail -n 1)"
 	else
 		failed=$((failed + 1)) names="$names $name"
 		printf 'FAIL  %s\n' "$name"
@@ -39,6 +39,11 @@ done
 for program in "$build"/system/check_*; do
 	case $program in *'*') continue ;; esac
 	run "${program##*/}" 240 "$program"
+done
+# A few seconds each: a sample of what `make check-fault` does.
+for program in "$build"/fault/*; do
+	case $program in *'*') continue ;; esac
+	NTC_FAULT_SECONDS=${NTC_FAULT_SECONDS:-4} run "${program##*/}" 240 "$program"
 done
 [ -z "$names" ] || printf 'failed:%s\n' "$names"
 printf '%d passed, %d failed\n' "$passed" "$failed"
