@@ -96,7 +96,7 @@ NTC_API enum ntc_err ntc_remove_digest(struct ntc_client *client, const struct n
 
 static struct ntc_row_view row_view(const struct ntc_row *row)
 {
-	return (struct ntc_row_view){
+	struct ntc_row_view view = {
 		.digest = row->digest,
 		.kind = row->kind,
 		.uid = row->uid,
@@ -107,7 +107,14 @@ static struct ntc_row_view row_view(const struct ntc_row *row)
 		.used = row->used,
 		.parts = row->parts,
 		.key_len = row->key_len,
+		.pinned = row->flags & NTC_ROW_PINNED,
+		.in_index = row->flags & NTC_ROW_INDEX,
 	};
+
+	_Static_assert(sizeof(view.name) == sizeof(row->name) && sizeof(view.producer) == sizeof(row->producer), "");
+	memcpy(view.producer, row->producer, sizeof(view.producer));
+	memcpy(view.name, row->name, sizeof(view.name));
+	return view;
 }
 
 /* One page: NTC_OK, or NTC_MISS if `fn` stopped. *after moves on; *more tells whether there is another page. */
@@ -140,7 +147,7 @@ static enum ntc_err list_page(struct ntc_client *client, struct ntc_msg_list *li
 		struct ntc_row_view view = row_view(&row);
 
 		/* Strictly ascending: so a listing ends, whatever is sent. */
-		if (memcmp(row.digest.bytes, list->after.bytes, sizeof(row.digest.bytes)) <= 0 && !first) {
+		if (r.bad || (memcmp(row.digest.bytes, list->after.bytes, sizeof(row.digest.bytes)) <= 0 && !first)) {
 			err = malformed("ROWS");
 			goto out;
 		}

@@ -409,6 +409,10 @@ struct ntc_row_view {
 	struct ntc_digest digest;
 	uint32_t kind, uid;
 	uint64_t size, put_wall_ns, cost_ns, hits, used, parts, key_len;
+	bool pinned;            /* never evicted */
+	bool in_index;          /* small: not a file of its own */
+	char producer[64];      /* what made it, as its notes say, or ""; printable ASCII, as the next */
+	char name[64];          /* what its key calls it, cut to fit, or "" */
 };
 
 /* Every entry in order of digests (`kind` 0 = all); `fn` returns false to stop. */

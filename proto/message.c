@@ -93,13 +93,31 @@ void ntc_row_write(struct ntc_writer *w, const struct ntc_row *row)
 	ntc_write64(w, row->used);
 	ntc_write64(w, row->parts);
 	ntc_write64(w, row->key_len);
+	ntc_write64(w, row->flags);
+	ntc_write_bytes(w, row->producer, sizeof(row->producer));
+	ntc_write_bytes(w, row->name, sizeof(row->name));
+}
+
+/* Printable ASCII, NUL-terminated, and nothing but zeros from there. */
+static void read_text(struct ntc_reader *r, char text[NTC_ROW_TEXT])
+{
+	struct ntc_view b = ntc_read_view(r, NTC_ROW_TEXT);
+	size_t len;
+
+	if (!b.len)
+		return;
+	memcpy(text, b.p, NTC_ROW_TEXT);
+	len = strnlen(text, NTC_ROW_TEXT);
+	r->bad |= len == NTC_ROW_TEXT;
+	for (size_t i = 0; i < NTC_ROW_TEXT; i++)
+		r->bad |= i < len ? text[i] < 0x20 || text[i] > 0x7e : text[i] != '\0';
 }
 
 struct ntc_row ntc_row_read(struct ntc_reader *r)
 {
 	struct ntc_view whole = ntc_read_view(r, NTC_ROW_SIZE);
 	struct ntc_reader in = ntc_reader(whole.p, whole.len);
-	struct ntc_row row;
+	struct ntc_row row = { .kind = 0 };
 
 	read_digest(&in, &row.digest);
 	row.kind = ntc_read32(&in);
@@ -111,5 +129,12 @@ struct ntc_row ntc_row_read(struct ntc_reader *r)
 	row.used = ntc_read64(&in);
 	row.parts = ntc_read64(&in);
 	row.key_len = ntc_read64(&in);
+	row.flags = ntc_read64(&in);
+	read_text(&in, row.producer);
+	read_text(&in, row.name);
+	if (in.bad) {
+		r->bad = true;
+		return (struct ntc_row){ .kind = 0 };
+	}
 	return row;
 }

@@ -16,7 +16,7 @@
 #include "proto/ntcache_types.h"
 #include "proto/status.h"
 
-#define NTC_PROTOCOL_VERSION 1u
+#define NTC_PROTOCOL_VERSION 2u
 
 /*
  * X(name, number): every message. To the daemon: requests below 0x80, each answered once
@@ -293,7 +293,8 @@ const char *ntc_message_name(unsigned type);
 
 /* --- rows of LIST and SHOW ---------------------------------------------------------------- */
 
-#define NTC_ROW_SIZE 80u
+#define NTC_ROW_SIZE 216u
+#define NTC_ROW_TEXT 64u        /* bytes of a text in a row: NUL-terminated, zeros to the end */
 
 /* What the index knows of an entry. */
 struct ntc_row {
@@ -307,11 +308,22 @@ struct ntc_row {
 	uint64_t used;          /* the recency counter when it was last used */
 	uint64_t parts;         /* number of parts */
 	uint64_t key_len;       /* bytes of its key */
+	uint64_t flags;         /* NTC_ROW_*; a reader passes over those it does not know */
+	char producer[NTC_ROW_TEXT];    /* what made it, as its notes say; "" = they do not */
+	char name[NTC_ROW_TEXT];        /* what its key calls it; "" = nothing */
+
+	/* The store's own; not on the wire. */
+	uint64_t image;         /* 0 = in a blob file; otherwise where in the index */
+	double weight;          /* uses, older ones counting less, as of the last one */
+	double value;           /* what keeping it is worth: the lowest go first */
+	uint64_t used_age;      /* the age clock (store/age.h) at the last use */
 };
+#define NTC_ROW_PINNED 1u       /* never evicted */
+#define NTC_ROW_INDEX 2u        /* the image is in the index, not in a file of its own */
 
 void ntc_row_write(struct ntc_writer *w, const struct ntc_row *row);
 
-/* The next row; zeros and r->bad if it is not whole. */
+/* The next row; zeros and r->bad if it is not whole, or a text in it is not in its one form. */
 struct ntc_row ntc_row_read(struct ntc_reader *r);
 
 #endif

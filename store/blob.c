@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "store/image.h"
 #include "store/sys.h"
 
 static mode_t dir_mode(const struct ntc_blobs *blobs)
@@ -94,47 +95,6 @@ void ntc_blobs_close(struct ntc_blobs *blobs)
 
 /* --- reading ------------------------------------------------------------------------------ */
 
-void ntc_blob_describe(const struct ntc_image *image, uint64_t size, const struct ntc_digest *digest,
-		       struct ntc_row *row)
-{
-	struct ntc_stamp stamp;
-
-	/* A stamp that says nothing leaves zeros. */
-	(void)ntc_stamp_read(image->stamp, &image->body.checksum, &stamp);
-	*row = (struct ntc_row){
-		.digest = *digest,
-		.kind = image->body.kind,
-		.uid = stamp.uid,
-		.size = size,
-		.put_wall_ns = stamp.put_wall_ns,
-		.cost_ns = stamp.cost_ns,
-		.parts = image->body.part_count,
-		.key_len = image->body.key.len,
-	};
-}
-
-static enum ntc_status verify(const struct ntc_buffer *buffer, const struct ntc_digest *digest, struct ntc_row *row,
-			      struct ntc_reason *reason)
-{
-	struct ntc_digest made;
-	struct ntc_stamp stamp;
-	struct ntc_image image;
-	enum ntc_status st;
-
-	if (ntc_image_parse(ntc_view(buffer->bytes, buffer->len), &image, reason))
-		return NTC_ST_BAD_IMAGE;
-	if (ntc_body_verify(&image.body))
-		return ntc_reject(reason, NTC_ST_BAD_IMAGE, "the body does not match its checksum");
-	made = ntc_key_digest(image.body.key);
-	if (!ntc_digest_equal(&made, digest))
-		return ntc_reject(reason, NTC_ST_BAD_IMAGE, "the key has another digest than the file's name");
-	st = ntc_stamp_read(image.stamp, &image.body.checksum, &stamp);
-	if (st && st != NTC_ST_NOT_FOUND)
-		return ntc_reject(reason, NTC_ST_BAD_IMAGE, "the stamp is damaged");
-	ntc_blob_describe(&image, buffer->len, digest, row);
-	return NTC_ST_OK;
-}
-
 enum ntc_status ntc_blob_load(const struct ntc_blobs *blobs, const struct ntc_digest *digest,
 			      struct ntc_buffer **image, int *fd, struct ntc_row *row, struct ntc_reason *reason)
 {
@@ -162,8 +122,7 @@ enum ntc_status ntc_blob_load(const struct ntc_blobs *blobs, const struct ntc_di
 		st = ntc_reject(reason, ntc_status_from_errno(-err), "%s", strerror(-err));
 		goto out;
 	}
-	if (!S_ISREG(file.st_mode) || file.st_size < NTC_BODY_HEADER + NTC_STAMP_SIZE ||
-	    (uint64_t)file.st_size > NTC_BODY_MAX + NTC_STAMP_SIZE) {
+	if (!S_ISREG(file.st_mode) || file.st_size < NTC_IMAGE_MIN || (uint64_t)file.st_size > NTC_IMAGE_MAX) {
 		st = ntc_reject(reason, NTC_ST_BAD_IMAGE, "no image has %lld bytes", (long long)file.st_size);
 		goto out;
 	}
@@ -179,7 +138,7 @@ enum ntc_status ntc_blob_load(const struct ntc_blobs *blobs, const struct ntc_di
 		st = ntc_reject(reason, st, "%s", strerror(-err));
 		goto out;
 	}
-	st = verify(buffer, digest, row, reason);
+	st = ntc_image_verify(ntc_view(buffer->bytes, buffer->len), digest, row, reason);
 	if (st)
 		goto out;
 	*image = buffer;

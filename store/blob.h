@@ -51,10 +51,6 @@ void ntc_blob_path(const struct ntc_digest *digest, char path[NTC_BLOB_PATH]);
 enum ntc_status ntc_blob_load(const struct ntc_blobs *blobs, const struct ntc_digest *digest,
 			      struct ntc_buffer **image, int *fd, struct ntc_row *row, struct ntc_reason *reason);
 
-/* What an image says of itself; hits and recency are 0. */
-void ntc_blob_describe(const struct ntc_image *image, uint64_t size, const struct ntc_digest *digest,
-		       struct ntc_row *row);
-
 /* --- writing ------------------------------------------------------------------------------ */
 
 /* In this order: write, sync, publish, sync the shard. A temp that is not published is discarded. */

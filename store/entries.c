@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "proto/entry.h"
+#include "store/image.h"
 #include "store/sys.h"
 
 /* An image that a call is decided against. All borrowed. */
@@ -107,8 +108,11 @@ static void accept_put(struct ntc_store *store, struct ntc_op *op)
 		answer(store, op, NTC_ST_NO_MEMORY);
 		return;
 	}
-	ntc_blob_describe(&image, op->image->len, &op->digest, &op->row);
+	ntc_image_describe(&image, op->image->len, &op->digest, &op->row);
 	op->row.used = ++store->recency;
+	op->row.used_age = ntc_age_read(&store->age, ntc_clock_wall_ns());
+	op->row.weight = 1;
+	op->row.value = (double)op->row.used;
 	op->generation = ++store->generation;
 	if (!ntc_table_insert(&store->table, &(struct ntc_entry){
 			.digest = op->digest, .cost_ns = op->row.cost_ns, .size = (uint32_t)op->image->len,

@@ -11,12 +11,12 @@ uint64_t ntc_evict_need(uint64_t bytes, uint64_t max_bytes)
 	return bytes - max_bytes / 100 * NTC_EVICT_DOWN_PERCENT - max_bytes % 100 * NTC_EVICT_DOWN_PERCENT / 100;
 }
 
-static int by_use(const void *va, const void *vb)
+static int by_value(const void *va, const void *vb)
 {
 	const struct ntc_row *a = va, *b = vb;
 
-	if (a->used != b->used)
-		return a->used < b->used ? -1 : 1;
+	if (a->value != b->value)
+		return a->value < b->value ? -1 : 1;
 	return memcmp(a->digest.bytes, b->digest.bytes, sizeof(a->digest.bytes));
 }
 
@@ -26,7 +26,7 @@ size_t ntc_evict_choose(struct ntc_row *rows, size_t count, uint64_t need)
 	size_t n = 0;
 
 	if (count)
-		qsort(rows, count, sizeof(*rows), by_use);
+		qsort(rows, count, sizeof(*rows), by_value);
 	while (n < count && freed < need)
 		freed += rows[n++].size;
 	return n;

@@ -16,7 +16,7 @@
 uint64_t ntc_evict_need(uint64_t bytes, uint64_t max_bytes);
 
 /*
- * Sort `rows` so that the least recently used come first (equal ones by digest) and return how many of
+ * Sort `rows` so that those of the least value come first (equal ones by digest) and return how many of
  * the first are to go so that at least `need` bytes are freed; all of them where that does not do.
  */
 size_t ntc_evict_choose(struct ntc_row *rows, size_t count, uint64_t need);

@@ -12,24 +12,14 @@
 
 #include "proto/entry.h"
 #include "proto/key.h"
+#include "store/image.h"
+#include "store/schema.h"
 
-#define COLUMNS "digest, kind, uid, size, put_wall_ns, cost_ns, hits, used, parts, key_len"
-
-static const char schema[] =
-	"BEGIN IMMEDIATE;"
-	"CREATE TABLE entry ("
-	" digest BLOB PRIMARY KEY, kind INTEGER NOT NULL, uid INTEGER NOT NULL, size INTEGER NOT NULL,"
-	" put_wall_ns INTEGER NOT NULL, cost_ns INTEGER NOT NULL, hits INTEGER NOT NULL, used INTEGER NOT NULL,"
-	" parts INTEGER NOT NULL, key_len INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
-	"CREATE INDEX entry_used ON entry (used);"
-	"CREATE TABLE value (name TEXT PRIMARY KEY, bytes BLOB NOT NULL) STRICT, WITHOUT ROWID;"
-	"PRAGMA application_id = 1314145073;"
-	"PRAGMA user_version = 1;"
-	"COMMIT;";
-_Static_assert(NTC_INDEX_APPLICATION == 1314145073 && NTC_INDEX_VERSION == 1, "the schema's text says so too");
+#define COLUMNS "digest, kind, uid, size, put_wall_ns, cost_ns, hits, used, parts, key_len, pinned, image, weight, " \
+	"value, used_age, producer, name"
 
 enum statement {
-	BEGIN, COMMIT, ROLLBACK, FIND, LIST, OLDEST, EACH, GET, PUT, REMOVE, TOUCH, SET, FORGET,
+	BEGIN, COMMIT, ROLLBACK, FIND, LIST, CHEAPEST, EACH, GET, PUT, REMOVE, TOUCH, SET, FORGET,
 	STATEMENTS,
 };
 
@@ -39,12 +29,14 @@ static const char *const sql[STATEMENTS] = {
 	[ROLLBACK] = "ROLLBACK",
 	[FIND] = "SELECT " COLUMNS " FROM entry WHERE digest = ?1",
 	[LIST] = "SELECT " COLUMNS " FROM entry WHERE digest > ?1 AND (?2 = 0 OR kind = ?2) ORDER BY digest LIMIT ?3",
-	[OLDEST] = "SELECT " COLUMNS " FROM entry ORDER BY used LIMIT ?1",
+	[CHEAPEST] = "SELECT " COLUMNS " FROM entry WHERE pinned = 0 ORDER BY value LIMIT ?1",
 	[EACH] = "SELECT " COLUMNS " FROM entry",
 	[GET] = "SELECT bytes FROM value WHERE name = ?1",
-	[PUT] = "INSERT OR REPLACE INTO entry (" COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+	[PUT] = "INSERT OR REPLACE INTO entry (" COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, "
+		"?12, ?13, ?14, ?15, ?16, ?17)",
 	[REMOVE] = "DELETE FROM entry WHERE digest = ?1",
-	[TOUCH] = "UPDATE entry SET hits = hits + ?2, used = max(used, ?3) WHERE digest = ?1",
+	[TOUCH] = "UPDATE entry SET hits = hits + ?2, used = max(used, ?3), weight = weight + ?2, value = max(value, ?3), "
+		  "used_age = max(used_age, ?4) WHERE digest = ?1",
 	[SET] = "INSERT OR REPLACE INTO value (name, bytes) VALUES (?1, ?2)",
 	[FORGET] = "DELETE FROM value WHERE name = ?1",
 };
@@ -55,7 +47,7 @@ struct ntc_index {
 	bool reader;
 };
 
-static enum ntc_status status_of(int rc)
+enum ntc_status ntc_index_status(int rc)
 {
 	switch (rc & 0xff) {
 	case SQLITE_OK:
@@ -89,7 +81,7 @@ static sqlite3_stmt *prepare(struct ntc_index *index, enum statement which, enum
 
 	*st = NTC_ST_OK;
 	if (!*stmt)
-		*st = status_of(sqlite3_prepare_v3(index->db, sql[which], -1, SQLITE_PREPARE_PERSISTENT, stmt, NULL));
+		*st = ntc_index_status(sqlite3_prepare_v3(index->db, sql[which], -1, SQLITE_PREPARE_PERSISTENT, stmt, NULL));
 	return *st ? NULL : *stmt;
 }
 
@@ -99,7 +91,7 @@ static enum ntc_status finish(sqlite3_stmt *stmt, int rc)
 	/* Reset repeats the error of the step; bindings point to what the caller owns. */
 	(void)sqlite3_reset(stmt);
 	(void)sqlite3_clear_bindings(stmt);
-	return status_of(rc);
+	return ntc_index_status(rc);
 }
 
 static int bind_digest(sqlite3_stmt *stmt, int at, const struct ntc_digest *digest)
@@ -117,6 +109,22 @@ static uint64_t number(sqlite3_stmt *stmt, int column)
 	return (uint64_t)sqlite3_column_int64(stmt, column);
 }
 
+/* A text of at most NTC_ROW_TEXT - 1 printable characters. */
+static bool read_text(sqlite3_stmt *stmt, int column, char out[NTC_ROW_TEXT])
+{
+	const unsigned char *text = sqlite3_column_text(stmt, column);
+	int len = sqlite3_column_bytes(stmt, column);
+
+	if (!text || len < 0 || len >= (int)NTC_ROW_TEXT)
+		return false;
+	for (int i = 0; i < len; i++) {
+		if (text[i] < 0x20 || text[i] >= 0x7f)
+			return false;
+		out[i] = (char)text[i];
+	}
+	return true;
+}
+
 /* Whatever the file holds, only rows that we would write come out of here. */
 static enum ntc_status read_row(sqlite3_stmt *stmt, struct ntc_row *row)
 {
@@ -127,7 +135,8 @@ static enum ntc_status read_row(sqlite3_stmt *stmt, struct ntc_row *row)
 		return NTC_ST_BAD_STORE;
 	memcpy(row->digest.bytes, digest, sizeof(row->digest.bytes));
 	if (number(stmt, 1) > UINT32_MAX || !ntc_kind_known((unsigned)number(stmt, 1)) ||
-	    number(stmt, 2) > UINT32_MAX || number(stmt, 3) > NTC_BODY_MAX + NTC_STAMP_SIZE)
+	    number(stmt, 2) > UINT32_MAX || number(stmt, 3) < NTC_IMAGE_MIN || number(stmt, 3) > NTC_IMAGE_MAX ||
+	    number(stmt, 10) > 1)
 		return NTC_ST_BAD_STORE;
 	row->kind = (uint32_t)number(stmt, 1);
 	row->uid = (uint32_t)number(stmt, 2);
@@ -138,6 +147,13 @@ static enum ntc_status read_row(sqlite3_stmt *stmt, struct ntc_row *row)
 	row->used = number(stmt, 7);
 	row->parts = number(stmt, 8);
 	row->key_len = number(stmt, 9);
+	row->image = number(stmt, 11);
+	row->weight = sqlite3_column_double(stmt, 12);
+	row->value = sqlite3_column_double(stmt, 13);
+	row->used_age = number(stmt, 14);
+	row->flags = (number(stmt, 10) ? NTC_ROW_PINNED : 0) | (row->image ? NTC_ROW_INDEX : 0);
+	if (!read_text(stmt, 15, row->producer) || !read_text(stmt, 16, row->name))
+		return NTC_ST_BAD_STORE;
 	return NTC_ST_OK;
 }
 
@@ -172,11 +188,11 @@ static enum ntc_status refuse(struct ntc_index *index, int rc, struct ntc_reason
 	if (err)
 		return ntc_reject(reason, ntc_status_from_errno(err), "the index: %s: %s", ntc_index_error(index),
 				  strerror(err));
-	return ntc_reject(reason, status_of(rc), "the index: %s", ntc_index_error(index));
+	return ntc_reject(reason, ntc_index_status(rc), "the index: %s", ntc_index_error(index));
 }
 
 /* Whose file is it, and which version's? An empty one becomes ours. */
-static enum ntc_status own(struct ntc_index *index, struct ntc_reason *reason)
+static enum ntc_status own(struct ntc_index *index, const char *dir, struct ntc_reason *reason)
 {
 	long long application, version, tables;
 	int rc = ask(index->db, "PRAGMA application_id", &application);
@@ -188,7 +204,7 @@ static enum ntc_status own(struct ntc_index *index, struct ntc_reason *reason)
 	if (rc != SQLITE_OK)
 		return refuse(index, rc, reason);
 	if (application == 0 && version == 0 && tables == 0) {
-		rc = sqlite3_exec(index->db, schema, NULL, NULL, NULL);
+		rc = ntc_schema_make(index->db);
 		return rc == SQLITE_OK ? NTC_ST_OK : refuse(index, rc, reason);
 	}
 	if (application != NTC_INDEX_APPLICATION)
@@ -197,9 +213,7 @@ static enum ntc_status own(struct ntc_index *index, struct ntc_reason *reason)
 		return ntc_reject(reason, NTC_ST_NEWER_STORE,
 				  "the index has version %lld; this daemon knows up to %d: use a newer one, or another directory",
 				  version, NTC_INDEX_VERSION);
-	if (version != NTC_INDEX_VERSION)
-		return ntc_reject(reason, NTC_ST_BAD_STORE, "the index has version %lld, which never was", version);
-	return NTC_ST_OK;
+	return version < NTC_INDEX_VERSION ? ntc_schema_migrate(index->db, dir, version, reason) : NTC_ST_OK;
 }
 
 /* After a clean end nothing can be wrong that the reading of all rows does not meet; else look closely. */
@@ -271,7 +285,7 @@ enum ntc_status ntc_index_open(const char *dir, struct ntc_index **out, struct n
 	if (st)
 		return st;
 	/* What it is comes before any change to it: a newer version's index is left as it was. */
-	st = own(index, reason);
+	st = own(index, dir, reason);
 	if (!st) {
 		rc = sqlite3_exec(index->db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
 				  "PRAGMA journal_size_limit = 67108864", NULL, NULL, NULL);
@@ -377,10 +391,10 @@ enum ntc_status ntc_index_list(struct ntc_index *index, const struct ntc_digest 
 	return collect(stmt, rc, rows, limit, count, more);
 }
 
-enum ntc_status ntc_index_oldest(struct ntc_index *index, struct ntc_row *rows, size_t limit, size_t *count)
+enum ntc_status ntc_index_cheapest(struct ntc_index *index, struct ntc_row *rows, size_t limit, size_t *count)
 {
 	enum ntc_status st;
-	sqlite3_stmt *stmt = prepare(index, OLDEST, &st);
+	sqlite3_stmt *stmt = prepare(index, CHEAPEST, &st);
 	bool more = false;
 
 	*count = 0;
@@ -433,7 +447,7 @@ enum ntc_status ntc_index_get(struct ntc_index *index, const char *name, void **
 		st = *p ? NTC_ST_OK : NTC_ST_NO_MEMORY;
 	}
 	(void)finish(stmt, rc); /* the status of rc is taken here */
-	return st ? st : status_of(rc);
+	return st ? st : ntc_index_status(rc);
 }
 
 /* --- changing ----------------------------------------------------------------------------- */
@@ -469,8 +483,9 @@ void ntc_index_rollback(struct ntc_index *index)
 
 enum ntc_status ntc_index_put(struct ntc_index *index, const struct ntc_row *row)
 {
-	const uint64_t numbers[] = { row->kind, row->uid, row->size, row->put_wall_ns, row->cost_ns, row->hits,
-				     row->used, row->parts, row->key_len };
+	const uint64_t numbers[] = { row->kind, row->uid, row->size, row->put_wall_ns, row->cost_ns, row->hits, row->used,
+				     row->parts, row->key_len, row->flags & NTC_ROW_PINNED ? 1 : 0, row->image };
+	enum { NUMBERS = sizeof(numbers) / sizeof(numbers[0]) };
 	enum ntc_status st;
 	sqlite3_stmt *stmt = prepare(index, PUT, &st);
 	int rc;
@@ -478,8 +493,18 @@ enum ntc_status ntc_index_put(struct ntc_index *index, const struct ntc_row *row
 	if (!stmt)
 		return st;
 	rc = bind_digest(stmt, 1, &row->digest);
-	for (int i = 0; rc == SQLITE_OK && i < 9; i++)
+	for (int i = 0; rc == SQLITE_OK && i < NUMBERS; i++)
 		rc = bind_number(stmt, 2 + i, numbers[i]);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_bind_double(stmt, 2 + NUMBERS, row->weight);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_bind_double(stmt, 3 + NUMBERS, row->value);
+	if (rc == SQLITE_OK)
+		rc = bind_number(stmt, 4 + NUMBERS, row->used_age);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_bind_text(stmt, 5 + NUMBERS, row->producer, -1, SQLITE_STATIC);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_bind_text(stmt, 6 + NUMBERS, row->name, -1, SQLITE_STATIC);
 	return finish(stmt, rc == SQLITE_OK ? sqlite3_step(stmt) : rc);
 }
 
@@ -496,7 +521,7 @@ enum ntc_status ntc_index_remove(struct ntc_index *index, const struct ntc_diges
 }
 
 enum ntc_status ntc_index_touch(struct ntc_index *index, const struct ntc_digest *digest, uint64_t hits,
-				uint64_t used)
+				uint64_t used, uint64_t used_age)
 {
 	enum ntc_status st;
 	sqlite3_stmt *stmt = prepare(index, TOUCH, &st);
@@ -509,6 +534,8 @@ enum ntc_status ntc_index_touch(struct ntc_index *index, const struct ntc_digest
 		rc = bind_number(stmt, 2, hits);
 	if (rc == SQLITE_OK)
 		rc = bind_number(stmt, 3, used);
+	if (rc == SQLITE_OK)
+		rc = bind_number(stmt, 4, used_age);
 	return finish(stmt, rc == SQLITE_OK ? sqlite3_step(stmt) : rc);
 }
 

@@ -15,13 +15,13 @@
 
 #define NTC_INDEX_NAME "index.sqlite3"
 #define NTC_INDEX_APPLICATION 0x4e544331    /* "NTC1" */
-#define NTC_INDEX_VERSION 1
+#define NTC_INDEX_VERSION 2
 
 struct ntc_index;
 
 /*
- * Open the index in the directory `dir`, made if it does not exist, for the writer. NEWER_STORE if a newer
- * version wrote it; BAD_STORE if it is damaged or not ours.
+ * Open the index in the directory `dir`, made if it does not exist, for the writer; an older version's is
+ * migrated (schema.h). NEWER_STORE if a newer version wrote it; BAD_STORE if it is damaged or not ours.
  */
 enum ntc_status ntc_index_open(const char *dir, struct ntc_index **index, struct ntc_reason *reason);
 
@@ -30,6 +30,9 @@ enum ntc_status ntc_index_open_reader(const char *dir, struct ntc_index **index,
 
 /* Close; `clean` notes that the next open need not look for damage. Accepts NULL. */
 void ntc_index_close(struct ntc_index *index, bool clean);
+
+/* What an SQLite code means to us. */
+enum ntc_status ntc_index_status(int rc);
 
 /* SQLite's words for the last failure. Borrowed until the next call. */
 const char *ntc_index_error(const struct ntc_index *index);
@@ -43,8 +46,8 @@ enum ntc_status ntc_index_find(struct ntc_index *index, const struct ntc_digest 
 enum ntc_status ntc_index_list(struct ntc_index *index, const struct ntc_digest *after, unsigned kind,
 			       struct ntc_row *rows, size_t limit, size_t *count, bool *more);
 
-/* Up to `limit` rows, least recently used first. */
-enum ntc_status ntc_index_oldest(struct ntc_index *index, struct ntc_row *rows, size_t limit, size_t *count);
+/* Up to `limit` rows that are not pinned, least value first. */
+enum ntc_status ntc_index_cheapest(struct ntc_index *index, struct ntc_row *rows, size_t limit, size_t *count);
 
 /* Every row, in no order that matters; stops with what `each` returns if that is not OK. BAD_STORE if a
  * row is not one that we would write. */
@@ -68,7 +71,7 @@ enum ntc_status ntc_index_put(struct ntc_index *index, const struct ntc_row *row
 enum ntc_status ntc_index_remove(struct ntc_index *index, const struct ntc_digest *digest);
 /* Add hits and note the last use of an entry, if it is there. */
 enum ntc_status ntc_index_touch(struct ntc_index *index, const struct ntc_digest *digest, uint64_t hits,
-				uint64_t used);
+				uint64_t used, uint64_t used_age);
 enum ntc_status ntc_index_set(struct ntc_index *index, const char *name, const void *p, size_t len);
 
 #endif

@@ -16,6 +16,7 @@ static void load(struct ntc_loader *loader, struct ntc_op *op)
 		if (!ntc_index_find(loader->index, &op->digest, &row)) {
 			op->row.hits = row.hits;
 			op->row.used = row.used;
+			op->row.flags = row.flags;
 		}
 	} else if (op->st != NTC_ST_NOT_FOUND) {
 		ntc_digest_format(&op->digest, text);

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #include "proto/message.h"
+#include "store/age.h"
 #include "store/buffer.h"
 #include "store/store.h"
 
@@ -32,7 +33,7 @@ enum ntc_op_type {
 struct ntc_touch {
 	struct ntc_digest digest;
 	uint32_t hits;
-	uint64_t used;
+	uint64_t used, used_age;
 };
 
 struct ntc_op {
@@ -50,6 +51,7 @@ struct ntc_op {
 	bool had_row;                   /* REMOVE: `row` is set */
 	unsigned tries;                 /* LOAD: how often the entry was replaced while it was read */
 
+	struct ntc_age age;             /* TOUCH, COUNTERS: the age clock, to be saved */
 	void *items;                    /* freed with the op */
 	size_t count;
 	uint64_t need;                  /* EVICT: bytes */

@@ -5,6 +5,7 @@
 #ifndef NTC_STORE_OWNER_H
 #define NTC_STORE_OWNER_H
 
+#include "store/age.h"
 #include "store/blob.h"
 #include "store/index.h"
 #include "store/loader.h"
@@ -38,6 +39,7 @@ struct ntc_store {
 	struct ntc_pending_map pending;
 	uint64_t recency;               /* the last number given to a use */
 	uint32_t generation;            /* the last number given to an entry */
+	struct ntc_age age;
 	size_t ops;                     /* made and not freed */
 
 	struct ntc_touch *touches;      /* used == 0: the entry is gone */

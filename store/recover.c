@@ -15,6 +15,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "proto/key.h"
 #include "store/sys.h"
 
@@ -112,6 +113,8 @@ static enum ntc_status enter_row(void *ctx, const struct ntc_row *row)
 static enum ntc_status read_index(struct ntc_store *store, struct ntc_reason *reason)
 {
 	enum ntc_status st = make_file(store, reason);
+	size_t age_len = 0;
+	void *age = NULL;
 
 	if (!st)
 		st = ntc_index_open(store->dir, &store->index, reason);
@@ -120,6 +123,11 @@ static enum ntc_status read_index(struct ntc_store *store, struct ntc_reason *re
 	st = ntc_index_each(store->index, enter_row, store);
 	if (!st)
 		st = ntc_index_get(store->index, "counters", &store->saved, &store->saved_len);
+	if (!st)
+		st = ntc_index_get(store->index, NTC_AGE_NAME, &age, &age_len);
+	if (!st)
+		store->age = ntc_age_load(age, age_len);
+	free(age);
 	return st ? ntc_reject(reason, st, "the index: %s", ntc_index_error(store->index)) : NTC_ST_OK;
 }
 
@@ -238,6 +246,9 @@ static enum ntc_status insert_rows(struct ntc_store *store, struct list *rows)
 		return st;
 	for (size_t i = 0; i < rows->count && !st; i++) {
 		row[i].used = ++store->recency;
+		row[i].used_age = ntc_age_read(&store->age, ntc_clock_wall_ns());
+		row[i].weight = 1;
+		row[i].value = (double)row[i].used;
 		st = ntc_index_put(store->index, &row[i]);
 	}
 	if (!st)

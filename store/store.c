@@ -83,6 +83,7 @@ static void flush_touches(struct ntc_store *store)
 		}
 		store->touch_count -= n;
 		store->touch_ops++;
+		op->age = store->age;
 		ntc_queue_push(&store->writer.queue, op);
 	}
 }
@@ -120,6 +121,7 @@ uint64_t ntc_store_hit(struct ntc_store *store, const struct ntc_digest *digest,
 	if (touch) {
 		touch->hits = count < UINT32_MAX - touch->hits ? touch->hits + (uint32_t)count : UINT32_MAX;
 		touch->used = ++store->recency;
+		touch->used_age = ntc_age_read(&store->age, ntc_clock_wall_ns());
 		set_timer(store);
 	}
 	return entry ? entry->cost_ns : 0;
@@ -211,6 +213,8 @@ void ntc_store_save_counters(struct ntc_store *store, struct ntc_view counters)
 		return;
 	}
 	op->count = counters.len;
+	(void)ntc_age_read(&store->age, ntc_clock_wall_ns());
+	op->age = store->age;
 	if (counters.len)
 		memcpy(op->items, counters.p, counters.len);
 	if (!store->counters_under_way) {

@@ -128,6 +128,14 @@ static void sync_names(struct ntc_writer_thread *writer, struct group *g)
 	}
 }
 
+static enum ntc_status record_age(struct ntc_index *index, const struct ntc_age *age)
+{
+	uint8_t saved[NTC_AGE_SIZE];
+
+	ntc_age_save(age, saved);
+	return ntc_index_set(index, NTC_AGE_NAME, saved, sizeof(saved));
+}
+
 static enum ntc_status record_op(struct ntc_index *index, const struct ntc_op *op)
 {
 	const struct ntc_touch *touches = op->items;
@@ -141,10 +149,12 @@ static enum ntc_status record_op(struct ntc_index *index, const struct ntc_op *o
 		return ntc_index_remove(index, &op->digest);
 	case NTC_OP_TOUCH:
 		for (size_t i = 0; i < op->count && !st; i++)
-			st = ntc_index_touch(index, &touches[i].digest, touches[i].hits, touches[i].used);
-		return st;
+			st = ntc_index_touch(index, &touches[i].digest, touches[i].hits, touches[i].used,
+					     touches[i].used_age);
+		return st ? st : record_age(index, &op->age);
 	case NTC_OP_COUNTERS:
-		return ntc_index_set(index, "counters", op->items, op->count);
+		st = ntc_index_set(index, "counters", op->items, op->count);
+		return st ? st : record_age(index, &op->age);
 	default:
 		return NTC_ST_OK;
 	}
@@ -203,7 +213,7 @@ static void write_group(struct ntc_writer_thread *writer, struct group *g)
 /* --- eviction ----------------------------------------------------------------------------- */
 
 /*
- * The least recently used of the index go. Their directories are not synced: an entry that comes back
+ * What is worth least of the index goes. Their directories are not synced: an entry that comes back
  * after a power cut is whole and was never removed by anybody.
  */
 static void evict(struct ntc_writer_thread *writer, struct ntc_op *op)
@@ -212,7 +222,7 @@ static void evict(struct ntc_writer_thread *writer, struct ntc_op *op)
 	size_t count = 0, gone = 0, victims;
 	bool begun = false;
 
-	op->st = rows ? ntc_index_oldest(writer->index, rows, NTC_EVICT_BATCH, &count) : NTC_ST_NO_MEMORY;
+	op->st = rows ? ntc_index_cheapest(writer->index, rows, NTC_EVICT_BATCH, &count) : NTC_ST_NO_MEMORY;
 	if (op->st)
 		goto out;
 	victims = ntc_evict_choose(rows, count, op->need);

@@ -101,6 +101,8 @@ static json_t *row_json(const struct ntc_row_view *row, struct ntc_entry *entry)
 	json_object_set_new(json, "hits", json_integer((json_int_t)row->hits));
 	json_object_set_new(json, "uid", json_integer(row->uid));
 	json_object_set_new(json, "parts", json_integer((json_int_t)row->parts));
+	json_object_set_new(json, "pinned", json_boolean(row->pinned));
+	json_object_set_new(json, "stored", json_string(row->in_index ? "index" : "file"));
 	json_object_set_new(json, "name",
 			    ntc_ctl_field_title(key, len, &title) ? ntc_ctl_value_json(&title) : json_null());
 	return json;

@@ -143,7 +143,7 @@ static int print_text(const struct ntc_ctl *ctl, const struct ntc_row_view *row,
 	printf("%s%s%s %s, %s, %" PRIu64 " hits", ntc_ctl_colour(ctl->colour, NTC_CTL_YELLOW), digits,
 	       ntc_ctl_colour(ctl->colour, NTC_CTL_PLAIN), ntc_kind_text(ntc_entry_kind(entry)),
 	       ntc_ctl_bytes_text(row->size, number), row->hits);
-	putchar('\n');
+	puts(row->pinned ? ", pinned" : "");
 	print_heading(ctl, "key");
 	list = ntc_entry_key(entry, &len);
 	print_fields(ctl, list, len, full);
@@ -197,6 +197,8 @@ static int print_json(const struct ntc_row_view *row, struct ntc_entry *entry)
 	json_object_set_new(json, "kind", json_string(ntc_kind_text(ntc_entry_kind(entry))));
 	json_object_set_new(json, "size", json_integer((json_int_t)row->size));
 	json_object_set_new(json, "hits", json_integer((json_int_t)row->hits));
+	json_object_set_new(json, "pinned", json_boolean(row->pinned));
+	json_object_set_new(json, "stored", json_string(row->in_index ? "index" : "file"));
 	list = ntc_entry_key(entry, &len);
 	json_object_set_new(json, "key", ntc_ctl_list_json(list, len));
 	list = ntc_entry_notes(entry, &len);

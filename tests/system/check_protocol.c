@@ -179,7 +179,7 @@ START_TEST(test_lost_stream)
 	/* A longer HELLO of another version is understood as far as that it is another version. */
 	ck_assert(wire_open(&w, d.socket));
 	ck_assert_int_eq(wire_answer(&w, &frame), 1);
-	ck_assert(wire_frame(&w, NTC_MSG_HELLO, 0, ntc_view("\2\0\0\0 and what version 2 has behind it", 30), -1));
+	ck_assert(wire_frame(&w, NTC_MSG_HELLO, 0, ntc_view("\3\0\0\0 and what version 3 has behind it", 30), -1));
 	expect_error(&w, 0, NTC_ST_BAD_VERSION);
 	ck_assert(just_closed(&w));
 	wire_close(&w);

@@ -210,11 +210,16 @@ END_TEST
 
 START_TEST(test_rows)
 {
-	struct ntc_row row = { { { 1, 2, 3 } }, 4, 5, 6, 7, 8, 9, 10, 11, UINT64_MAX }, back, zero = { 0 };
+	struct ntc_row row = { .digest = { { 1, 2, 3 } }, .kind = 4, .uid = 5, .size = 6, .put_wall_ns = 7, .cost_ns = 8,
+			       .hits = 9, .used = 10, .parts = 11, .key_len = UINT64_MAX, .flags = NTC_ROW_PINNED,
+			       .producer = "a compiler 1.2", .image = 1, .weight = 1, .value = 1, .used_age = 1 };
+	struct ntc_row back, zero = { .kind = 0 };
 	uint8_t memory[2 * NTC_ROW_SIZE];
 	struct ntc_writer w = ntc_writer(memory, sizeof(memory));
 	struct ntc_reader r;
 
+	/* as long as it may be */
+	memset(row.name, 'n', NTC_ROW_TEXT - 1);
 	ntc_row_write(&w, &row);
 	ck_assert_uint_eq(w.len, NTC_ROW_SIZE);
 	ntc_row_write(&w, &row);
@@ -232,6 +237,11 @@ START_TEST(test_rows)
 		ck_assert_uint_eq(back.used, 10);
 		ck_assert_uint_eq(back.parts, 11);
 		ck_assert(back.key_len == UINT64_MAX);
+		ck_assert_uint_eq(back.flags, NTC_ROW_PINNED);
+		ck_assert_mem_eq(back.producer, row.producer, NTC_ROW_TEXT);
+		ck_assert_mem_eq(back.name, row.name, NTC_ROW_TEXT);
+		/* the store's own stays there */
+		ck_assert(back.image == 0 && back.weight == 0 && back.value == 0 && back.used_age == 0);
 	}
 	ck_assert(ntc_read_done(&r));
 	back = ntc_row_read(&r);
@@ -244,6 +254,20 @@ START_TEST(test_rows)
 		ck_assert(r.bad);
 		ck_assert_mem_eq(&back, &zero, sizeof(back));
 		ntc_test_free(cut);
+	}
+	/* texts have one form: printable, ended, zeros behind */
+	for (int i = 0; i < 3; i++) {
+		static const struct { size_t at; char c; } wrong[] = {
+			{ NTC_ROW_SIZE - 1, 'n' }, { 88 + 3, '\n' }, { 88 + 20, 'x' },
+		};
+		char was = (char)memory[wrong[i].at];
+
+		memory[wrong[i].at] = (uint8_t)wrong[i].c;
+		r = ntc_reader(memory, NTC_ROW_SIZE);
+		back = ntc_row_read(&r);
+		ck_assert(r.bad);
+		ck_assert_mem_eq(&back, &zero, sizeof(back));
+		memory[wrong[i].at] = (uint8_t)was;
 	}
 	/* what LIST sends at most fits a frame */
 	ck_assert_uint_le(8 + NTC_ROWS_MAX * NTC_ROW_SIZE, NTC_FRAME_MAX);

@@ -1,6 +1,7 @@
 /* The store's small parts without a store: buffers, the table, the choice of victims. */
 #include "store_fixture.h"
 
+#include "store/age.h"
 #include "store/evict.h"
 #include "store/table.h"
 
@@ -76,15 +77,15 @@ START_TEST(table_agrees_with_an_array)
 }
 END_TEST
 
-START_TEST(victims_are_the_least_recently_used)
+START_TEST(victims_are_worth_least)
 {
-	struct ntc_row rows[5] = { { .used = 9, .size = 10 }, { .used = 3, .size = 10 }, { .used = 5, .size = 10 },
-				   { .used = 1, .size = 10 }, { .used = 7, .size = 10 } };
+	struct ntc_row rows[5] = { { .value = 9, .size = 10 }, { .value = 3, .size = 10 }, { .value = 5, .size = 10 },
+				   { .value = 1, .size = 10 }, { .value = 7, .size = 10 } };
 
 	ck_assert_uint_eq(ntc_evict_choose(rows, 5, 25), 3);
-	ck_assert_uint_eq(rows[0].used, 1);
-	ck_assert_uint_eq(rows[1].used, 3);
-	ck_assert_uint_eq(rows[2].used, 5);
+	ck_assert(rows[0].value == 1);
+	ck_assert(rows[1].value == 3);
+	ck_assert(rows[2].value == 5);
 	ck_assert_uint_eq(ntc_evict_choose(rows, 5, 20), 2);
 	ck_assert_uint_eq(ntc_evict_choose(rows, 5, 1000), 5);
 	ck_assert_uint_eq(ntc_evict_choose(rows, 5, 0), 0);
@@ -96,6 +97,36 @@ START_TEST(victims_are_the_least_recently_used)
 }
 END_TEST
 
+START_TEST(ages_follow_the_clock_but_not_its_steps)
+{
+	const uint64_t s = NTC_NS_PER_S, start = UINT64_C(1700000000) * s;
+	struct ntc_age age = { 0 }, again;
+	uint8_t saved[NTC_AGE_SIZE];
+
+	/* From the first reading on, wherever the clock stands. */
+	ck_assert_uint_eq(ntc_age_read(&age, start), 0);
+	ck_assert_uint_eq(ntc_age_read(&age, start + 10 * s + 5), 10);
+	ck_assert_uint_eq(ntc_age_read(&age, start + 10 * s + 6), 10);
+	/* A day is the most that counts, whichever way. */
+	ck_assert_uint_eq(ntc_age_read(&age, start + 86410 * s), 86410);
+	ck_assert_uint_eq(ntc_age_read(&age, start + (86410 + 86401) * s), 86410);
+	ck_assert_uint_eq(ntc_age_read(&age, start), 86410);
+	ck_assert_uint_eq(ntc_age_read(&age, start + s), 86411);
+	/* Saved: what passes meanwhile counts by the same rule. */
+	ntc_age_save(&age, saved);
+	again = ntc_age_load(saved, sizeof(saved));
+	ck_assert_uint_eq(ntc_age_read(&again, start + 101 * s), 86511);
+	/* Nothing, a part, or nonsense: from 0. */
+	again = ntc_age_load(NULL, 0);
+	ck_assert_uint_eq(ntc_age_read(&again, start), 0);
+	again = ntc_age_load(saved, sizeof(saved) - 1);
+	ck_assert_uint_eq(ntc_age_read(&again, start), 0);
+	memset(saved, 0xff, sizeof(saved));
+	again = ntc_age_load(saved, sizeof(saved));
+	ck_assert_uint_eq(ntc_age_read(&again, start), 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("store_parts");
@@ -103,7 +134,8 @@ int main(void)
 
 	tcase_add_test(tc, buffer_lives_until_the_last_reference);
 	tcase_add_test(tc, table_agrees_with_an_array);
-	tcase_add_test(tc, victims_are_the_least_recently_used);
+	tcase_add_test(tc, ages_follow_the_clock_but_not_its_steps);
+	tcase_add_test(tc, victims_are_worth_least);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
 }

@@ -224,13 +224,13 @@ START_TEST(newer_index_is_refused_and_left)
 {
 	put_now(1, 'x', 100);
 	close_store();
-	run_sql("PRAGMA user_version = 2; ALTER TABLE entry ADD COLUMN colour TEXT");
+	run_sql("PRAGMA user_version = 3; ALTER TABLE entry ADD COLUMN colour TEXT");
 	ck_assert_int_eq(try_open(), NTC_ST_NEWER_STORE);
 	ck_assert_ptr_null(store);
 	ck_assert_int_eq(count_names(dir, "index.sqlite3.damaged-"), 0);
 	/* Unlocked and unchanged. */
 	ck_assert_int_eq(try_open(), NTC_ST_NEWER_STORE);
-	run_sql("PRAGMA user_version = 1; ALTER TABLE entry DROP COLUMN colour");
+	run_sql("PRAGMA user_version = 2; ALTER TABLE entry DROP COLUMN colour");
 	open_store();
 	ck_assert_int_eq(load_now(1, 'x', 100), NTC_ST_OK);
 }
