@@ -65,11 +65,11 @@ PRODUCTS := $(BUILD)/bin/ntcached $(BUILD)/bin/ntcache-ctl $(BUILD)/lib/libntcac
 UNIT_BIN := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 SYSTEM_BIN := $(patsubst tests/system/%.c,$(BUILD)/system/%,$(SYSTEM_SRC) $(HELPER_SRC))
 REPLAY_BIN := $(patsubst tests/fuzz/%.c,$(BUILD)/replay/%,$(FUZZ_SRC))
-BENCH_BIN := $(patsubst bench/bench_%.c,$(BUILD)/bench/%,$(BENCH_SRC))
 FAULT_BIN := $(patsubst tests/fault/fault_%.c,$(BUILD)/fault/%,$(FAULT_SRC))
 DEMO_SRC := $(wildcard tests/demo/*.c)
 BENCH_SRC := $(wildcard bench/bench_*.c)
 BENCH_SUPPORT_SRC := $(filter-out $(BENCH_SRC),$(wildcard bench/*.c))
+BENCH_BIN := $(patsubst bench/bench_%.c,$(BUILD)/bench/%,$(BENCH_SRC))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

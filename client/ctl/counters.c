@@ -54,6 +54,7 @@ static const struct row {
 	{ "collisions", "collisions", COUNT },
 	{ "puts_refused", "puts refused", COUNT },
 	{ "puts_lost", "puts lost to the disk", COUNT },
+	{ "groups", "groups written", COUNT },
 	{ "group_wait_max_ns", "longest until durable", TIME },
 	{ "evicted", "evicted", COUNT },
 	{ "evicted_bytes", "evicted size", BYTES },
