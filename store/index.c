@@ -462,6 +462,11 @@ static enum ntc_status run(struct ntc_index *index, enum statement which)
 
 enum ntc_status ntc_index_begin(struct ntc_index *index)
 {
+	enum ntc_status st = NTC_ST_OK;
+
+	/* What ends a transaction is ready before it begins, or without memory it could not be ended. */
+	if (!prepare(index, COMMIT, &st) || !prepare(index, ROLLBACK, &st))
+		return st;
 	return run(index, BEGIN);
 }
 

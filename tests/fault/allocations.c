@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/compiler.h"
+#include "tests/fault/campaign.h"
 
 /* The linker makes our objects call __wrap_X for X, and X for __real_X. */
 void *__real_malloc(size_t size);
@@ -38,34 +39,34 @@ int __wrap_asprintf(char **out, const char *fmt, ...) NTC_PRINTF(2, 3);
 DIR *__wrap_fdopendir(int fd);
 void __wrap_free(void *p);
 
+enum { BLOCKS = 1 << 17 /* places; far more than live at once */, FRAMES = 8, SHOWN = 10 };
+
+/* Where this allocation is asked for, to standard error. */
+static void show_place(void)
+{
+	void *from[FRAMES];
+	int n = backtrace(from, FRAMES);
+
+	backtrace_symbols_fd(from, n, 2);
+}
+
 /* --- which one fails ---------------------------------------------------------------------- */
 
-static atomic_bool armed, fired, lasting;
-static atomic_uint counted, fail_at;
+static struct ntc_allocations *state;
 static _Thread_local bool is_calm;
 
-void ntc_allocations_arm(unsigned n, bool all_after)
+void ntc_allocations_arm(struct ntc_allocations *s, unsigned n, bool lasting)
 {
-	atomic_store(&counted, 0);
-	atomic_store(&fail_at, n);
-	atomic_store(&lasting, all_after);
-	atomic_store(&fired, false);
-	atomic_store(&armed, true);
+	atomic_store(&s->count, 0);
+	atomic_store(&s->at, n);
+	atomic_store(&s->lasting, lasting);
+	atomic_store(&s->fired, false);
+	atomic_store(&s->armed, true);
 }
 
-void ntc_allocations_disarm(void)
+void ntc_allocations_disarm(struct ntc_allocations *s)
 {
-	atomic_store(&armed, false);
-}
-
-unsigned ntc_allocations_counted(void)
-{
-	return atomic_load(&counted);
-}
-
-bool ntc_allocations_fired(void)
-{
-	return atomic_load(&fired);
+	atomic_store(&s->armed, false);
 }
 
 bool ntc_allocations_calm(bool calm)
@@ -80,20 +81,19 @@ static bool fails(void)
 {
 	unsigned n, at;
 
-	if (is_calm || !atomic_load(&armed))
+	if (is_calm || !state || !atomic_load(&state->armed))
 		return false;
-	n = atomic_fetch_add(&counted, 1) + 1;
-	at = atomic_load(&fail_at);
-	if (!at || n < at || (n > at && !atomic_load(&lasting)))
+	n = atomic_fetch_add(&state->count, 1) + 1;
+	at = atomic_load(&state->at);
+	if (!at || n < at || (n > at && !atomic_load(&state->lasting)))
 		return false;
-	atomic_store(&fired, true);
+	if (!atomic_exchange(&state->fired, true) && getenv("NTC_FAULT_TRACE"))
+		show_place();
 	errno = ENOMEM;
 	return true;
 }
 
 /* --- which ones live ---------------------------------------------------------------------- */
-
-enum { BLOCKS = 1 << 17 /* places; far more than live at once */, FRAMES = 8, SHOWN = 10 };
 
 struct block {
 	uintptr_t p;            /* 0: free, 1: was used */
@@ -155,7 +155,7 @@ size_t ntc_allocations_live(void)
 	return n;
 }
 
-void ntc_allocations_show(void)
+static void show(void)
 {
 	unsigned shown = 0;
 
@@ -167,6 +167,14 @@ void ntc_allocations_show(void)
 			backtrace_symbols_fd(blocks[i].from, FRAMES, 2);
 		shown++;
 	}
+}
+
+void ntc_allocations_expect_none(void)
+{
+	(void)sqlite3_shutdown(); /* what it keeps would be counted */
+	if (ntc_allocations_live())
+		show();
+	ntc_fault_expect(ntc_allocations_live() == 0, "%zu blocks leaked", ntc_allocations_live());
 }
 
 /* --- ours --------------------------------------------------------------------------------- */
@@ -303,7 +311,7 @@ static void sqlite_end(void *ctx)
 	(void)ctx;
 }
 
-void ntc_allocations_take(void)
+void ntc_allocations_take(struct ntc_allocations *own)
 {
 	static const sqlite3_mem_methods methods = {
 		.xMalloc = sqlite_alloc, .xFree = sqlite_release, .xRealloc = sqlite_resize, .xSize = sqlite_size,
@@ -318,5 +326,6 @@ void ntc_allocations_take(void)
 		fprintf(stderr, "allocations cannot be taken over\n");
 		_exit(2);
 	}
+	state = own;
 	event_set_mem_functions(__wrap_malloc, __wrap_realloc, __wrap_free);
 }

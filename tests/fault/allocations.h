@@ -8,19 +8,28 @@
 #ifndef NTC_TESTS_FAULT_ALLOCATIONS_H
 #define NTC_TESTS_FAULT_ALLOCATIONS_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Begin to account for blocks, and have SQLite and libevent allocate here. Before they are used in this process. */
-void ntc_allocations_take(void);
+/* Which allocation fails. In memory that other processes see: from ntc_fault_shared(). */
+struct ntc_allocations {
+	atomic_bool armed;
+	atomic_uint at;         /* the n-th that is counted; 0 = none */
+	atomic_bool lasting;    /* and all after it */
+	atomic_bool fired;
+	atomic_uint count;      /* while armed */
+};
 
-/* Fail the n-th allocation from now (0: none, only count), or from it on all. */
-void ntc_allocations_arm(unsigned n, bool lasting);
-void ntc_allocations_disarm(void);
+/*
+ * In this process, from here on: account for blocks, obey `state` (borrowed), have SQLite and libevent allocate here. Before
+ * they are used in it.
+ */
+void ntc_allocations_take(struct ntc_allocations *state);
 
-/* Since armed: allocations counted, and whether one failed. */
-unsigned ntc_allocations_counted(void);
-bool ntc_allocations_fired(void);
+/* Begin to count, and fail the n-th; and an end to it. From any process. */
+void ntc_allocations_arm(struct ntc_allocations *state, unsigned n, bool lasting);
+void ntc_allocations_disarm(struct ntc_allocations *state);
 
 /* Allocations of this thread neither count nor fail while calm: those of the test itself. Returns what it was. */
 bool ntc_allocations_calm(bool calm);
@@ -28,7 +37,7 @@ bool ntc_allocations_calm(bool calm);
 /* Blocks that were allocated since ntc_allocations_take() and are not free. */
 size_t ntc_allocations_live(void);
 
-/* Print where the first blocks that live were allocated, to standard error. */
-void ntc_allocations_show(void);
+/* In a child, when everything is closed: whatever still lives was leaked. SQLite is shut down. */
+void ntc_allocations_expect_none(void);
 
 #endif

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <ftw.h>
 #include <poll.h>
 #include <signal.h>
@@ -153,6 +154,18 @@ void ntc_fault_failed(const char *fmt, ...)
 unsigned ntc_fault_failures(void)
 {
 	return failed;
+}
+
+bool ntc_fault_chosen(const char *fmt, ...)
+{
+	const char *only = getenv("NTC_FAULT_ONLY");
+	char text[256];
+	va_list args;
+
+	va_start(args, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, args); /* cut is good enough */
+	va_end(args);
+	return !only || fnmatch(only, text, 0) == 0;
 }
 
 /* --- chance ------------------------------------------------------------------------------- */

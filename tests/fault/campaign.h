@@ -13,6 +13,7 @@
  *
  * Environment:
  *     NTC_FAULT_SECONDS=N  stop after about so many seconds: a sample in random order (0, default: everything)
+ *     NTC_FAULT_ONLY=GLOB  only what a failure of that text was about, such as "put, call 7, EIO"
  *     NTC_TEST_SEED=N      the seed; printed
  *     NTC_TEST_KEEP=1      leave the directory where something failed
  *     NTC_TEST_SLOW=N      multiply time limits by N
@@ -56,6 +57,9 @@ bool ntc_fault_is_short(void);
 void ntc_fault_passed(void);
 void ntc_fault_failed(const char *fmt, ...) NTC_PRINTF(1, 2); /* printed, the first 50 of them */
 unsigned ntc_fault_failures(void);
+
+/* Whether $NTC_FAULT_ONLY, if there is one, fits the text. */
+bool ntc_fault_chosen(const char *fmt, ...) NTC_PRINTF(1, 2);
 
 /* A line about what was done. */
 void ntc_fault_say(const char *fmt, ...) NTC_PRINTF(1, 2);

@@ -89,17 +89,19 @@ static bool attempt(const struct ntc_scenario *s, const struct way *way, unsigne
 	struct attempt a;
 	int code;
 
+	if (!ntc_fault_chosen("%s, call %u, %s", s->name, n, way->name))
+		return false;
 	setup(&a, s, way, n);
 	code = ntc_fault_run(run, &a);
 	if (!atomic_load(&calls->fired))
 		return false;
 	call = n <= NTC_CALLS_MAX ? ntc_call_names[calls->kinds[n - 1]] : "?";
 	if (way->err ? code != 0 : code != 128 + SIGKILL) {
-		ntc_fault_failed("%s, call %u (%s), %s: code %d, %s", s->name, n, call, way->name, code, ntc_fault_noted());
+		ntc_fault_failed("%s, call %u, %s (%s): code %d, %s", s->name, n, way->name, call, code, ntc_fault_noted());
 		return true;
 	}
 	a.trial.store = NULL;
-	(void)ntc_fault_try(judge, &a, "%s, call %u (%s), %s, afterwards", s->name, n, call, way->name); /* it counts */
+	(void)ntc_fault_try(judge, &a, "%s, call %u, %s (%s), afterwards", s->name, n, way->name, call); /* it counts */
 	return true;
 }
 

@@ -16,8 +16,10 @@ enum { ANSWER_LIMIT_S = 30, OWN = NTC_TRIAL_ENTRIES - 4 /* and above: used by th
 
 /* --- entries ------------------------------------------------------------------------------ */
 
+/* What the test makes for itself never fails. */
 static struct ntc_buffer *make_key(unsigned n)
 {
+	bool calm = ntc_allocations_calm(true);
 	uint8_t value[9], bytes[64];
 	struct ntc_field field = { .name = ntc_view("n", 1), .type = NTC_TYPE_INT };
 	struct ntc_writer w = ntc_writer(bytes, sizeof(bytes));
@@ -28,6 +30,7 @@ static struct ntc_buffer *make_key(unsigned n)
 		abort();
 	key = ntc_buffer_new(w.len);
 	memcpy(key->bytes, bytes, w.len);
+	ntc_allocations_calm(calm);
 	return key;
 }
 
@@ -46,6 +49,7 @@ static size_t part_size(unsigned n)
 static struct ntc_buffer *make_image(unsigned n, unsigned variant)
 {
 	static const char notes_of[] = "producer";
+	bool calm = ntc_allocations_calm(true);
 	uint8_t notes[64], value[9];
 	struct ntc_writer w = ntc_writer(notes, sizeof(notes));
 	struct ntc_field field = { .name = ntc_view(notes_of, sizeof(notes_of) - 1), .type = NTC_TYPE_INT };
@@ -75,6 +79,7 @@ static struct ntc_buffer *make_image(unsigned n, unsigned variant)
 	ntc_stamp_write(&stamp, &body.checksum, image->bytes + len);
 	free(data);
 	ntc_buffer_unref(key);
+	ntc_allocations_calm(calm);
 	return image;
 }
 
@@ -200,11 +205,8 @@ static void on_durable(void *ctx, enum ntc_status st)
 static void submit(struct put *p)
 {
 	struct ntc_trial *t = p->t;
-	struct ntc_buffer *image;
-	bool calm = ntc_allocations_calm(true);
+	struct ntc_buffer *image = make_image(p->n, p->other);
 
-	image = make_image(p->n, p->other);
-	ntc_allocations_calm(calm);
 	/* What was there stays so, whatever becomes of putting it again. */
 	if (t->ledger->state[p->n] != NTC_TRIAL_THERE)
 		set(t, p->n, NTC_TRIAL_UNSURE);
@@ -268,13 +270,9 @@ static void on_load(void *ctx, enum ntc_status st, const struct ntc_loaded *load
 enum ntc_status ntc_trial_load(struct ntc_trial *t, unsigned n)
 {
 	unsigned state = t->ledger->state[n];
-	struct ntc_buffer *key, *image;
+	struct ntc_buffer *key = make_key(n), *image = make_image(n, 0);
 	struct load l = { 0 };
-	bool calm = ntc_allocations_calm(true);
 
-	key = make_key(n);
-	image = make_image(n, 0);
-	ntc_allocations_calm(calm);
 	begin(t);
 	ntc_store_load(t->store, view_of(key), on_load, &l);
 	wait_until(t, &l.answered, 1);
@@ -309,13 +307,11 @@ static void on_remove(void *ctx, enum ntc_status st, uint64_t count)
 
 enum ntc_status ntc_trial_remove(struct ntc_trial *t, unsigned n, bool by_digest)
 {
-	struct ntc_digest digest;
-	bool calm = ntc_allocations_calm(true), gone = t->ledger->state[n] == NTC_TRIAL_GONE;
+	struct ntc_digest digest = ntc_trial_digest(n);
+	bool gone = t->ledger->state[n] == NTC_TRIAL_GONE;
 	struct ntc_buffer *key = make_key(n);
 	struct removal r = { 0 };
 
-	digest = ntc_trial_digest(n);
-	ntc_allocations_calm(calm);
 	if (!gone)
 		set(t, n, NTC_TRIAL_UNSURE);
 	begin(t);
@@ -364,7 +360,6 @@ void ntc_trial_list(struct ntc_trial *t)
 {
 	static struct listing l;
 	struct ntc_digest after = { 0 };
-	bool calm;
 
 	begin(t);
 	l = (struct listing){ 0 };
@@ -380,7 +375,6 @@ void ntc_trial_list(struct ntc_trial *t)
 		ntc_fault_expect(excused(t, l.st), "list: %s", ntc_status_name(l.st));
 		return;
 	}
-	calm = ntc_allocations_calm(true);
 	for (unsigned n = 0; n < NTC_TRIAL_ENTRIES; n++) {
 		unsigned state = t->ledger->state[n];
 
@@ -389,7 +383,6 @@ void ntc_trial_list(struct ntc_trial *t)
 		if (state == NTC_TRIAL_GONE || state == NTC_TRIAL_NEVER)
 			ntc_fault_expect(!listed(&l, n), "entry %u is not there and listed", n);
 	}
-	ntc_allocations_calm(calm);
 }
 
 /* --- judgement ---------------------------------------------------------------------------- */
