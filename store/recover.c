@@ -76,7 +76,8 @@ static enum ntc_status set_aside(struct ntc_store *store, const char *why, struc
 	if (!err)
 		err = ntc_sys_fsync(store->dir_fd);
 	if (err)
-		return ntc_reject(reason, NTC_ST_BAD_STORE, "%s; it cannot be set aside: %s", why, strerror(-err));
+		return ntc_reject(reason, ntc_status_from_errno(-err), "%s; it cannot be set aside: %s", why,
+				  strerror(-err));
 	ntc_store_log(&store->log, NTC_LOG_ERROR, "%s: set aside as %s and made again from the blobs", why, to);
 	return NTC_ST_OK;
 }
