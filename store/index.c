@@ -14,6 +14,7 @@
 #include "proto/key.h"
 #include "store/image.h"
 #include "store/schema.h"
+#include "store/vfs.h"
 
 #define COLUMNS "digest, kind, uid, size, put_wall_ns, cost_ns, hits, used, parts, key_len, pinned, image, weight, " \
 	"value, used_age, producer, name"
@@ -45,6 +46,7 @@ struct ntc_index {
 	sqlite3 *db;
 	sqlite3_stmt *statements[STATEMENTS];   /* prepared when first used */
 	bool reader;
+	bool clean;     /* it says that it was closed well, which the first change takes back */
 };
 
 enum ntc_status ntc_index_status(int rc)
@@ -64,6 +66,9 @@ enum ntc_status ntc_index_status(int rc)
 	case SQLITE_MISMATCH:
 	case SQLITE_FORMAT:
 		return NTC_ST_BAD_STORE;
+	case SQLITE_IOERR:
+	case SQLITE_CANTOPEN:
+		return ntc_status_from_errno(ntc_vfs_errno());
 	default:
 		return NTC_ST_IO;
 	}
@@ -183,11 +188,9 @@ static int first_is_ok(void *ctx, int columns, char **values, char **names)
 static enum ntc_status refuse(struct ntc_index *index, int rc, struct ntc_reason *reason)
 {
 	/* "disk I/O error" alone would leave open whether the disk is full or broken. */
-	int err = (rc & 0xff) == SQLITE_IOERR && index->db ? sqlite3_system_errno(index->db) : 0;
-
-	if (err)
-		return ntc_reject(reason, ntc_status_from_errno(err), "the index: %s: %s", ntc_index_error(index),
-				  strerror(err));
+	if ((rc & 0xff) == SQLITE_IOERR || (rc & 0xff) == SQLITE_CANTOPEN)
+		return ntc_reject(reason, ntc_index_status(rc), "the index: %s: %s", ntc_index_error(index),
+				  strerror(ntc_vfs_errno()));
 	return ntc_reject(reason, ntc_index_status(rc), "the index: %s", ntc_index_error(index));
 }
 
@@ -222,25 +225,19 @@ static enum ntc_status examine(struct ntc_index *index, struct ntc_reason *reaso
 	void *clean = NULL;
 	size_t len = 0;
 	enum ntc_status st = ntc_index_get(index, "clean", &clean, &len);
-	sqlite3_stmt *stmt;
 	bool whole = false;
 	int rc;
 
+	index->clean = clean != NULL;
 	free(clean);
 	if (st)
 		return ntc_reject(reason, st, "the index: %s", ntc_index_error(index));
-	if (!clean) {
-		rc = sqlite3_exec(index->db, "PRAGMA quick_check(1)", first_is_ok, &whole, NULL);
-		if (rc != SQLITE_OK)
-			return refuse(index, rc, reason);
-		return whole ? NTC_ST_OK : ntc_reject(reason, NTC_ST_BAD_STORE, "the index is damaged");
-	}
-	stmt = prepare(index, FORGET, &st);
-	if (stmt) {
-		rc = sqlite3_bind_text(stmt, 1, "clean", -1, SQLITE_STATIC);
-		st = finish(stmt, rc == SQLITE_OK ? sqlite3_step(stmt) : rc);
-	}
-	return st ? ntc_reject(reason, st, "the index: %s", ntc_index_error(index)) : NTC_ST_OK;
+	if (index->clean)
+		return NTC_ST_OK;
+	rc = sqlite3_exec(index->db, "PRAGMA quick_check(1)", first_is_ok, &whole, NULL);
+	if (rc != SQLITE_OK)
+		return refuse(index, rc, reason);
+	return whole ? NTC_ST_OK : ntc_reject(reason, NTC_ST_BAD_STORE, "the index is damaged");
 }
 
 static enum ntc_status connect_to(const char *dir, bool reader, struct ntc_index **out, struct ntc_reason *reason)
@@ -258,13 +255,14 @@ static enum ntc_status connect_to(const char *dir, bool reader, struct ntc_index
 		free(index);
 		return ntc_reject(reason, NTC_ST_IO, "the name of the cache directory is too long");
 	}
-	rc = sqlite3_open_v2(path, &index->db, flags, NULL);
+	rc = sqlite3_open_v2(path, &index->db, flags, ntc_vfs_name());
 	if (rc == SQLITE_OK)
 		/* Nobody else writes: the only wait is for a person's sqlite3 shell. */
 		rc = sqlite3_busy_timeout(index->db, 5000);
 	if (rc == SQLITE_OK)
 		/* The file may be damaged or made by somebody else: no functions or triggers of its own. */
-		rc = sqlite3_exec(index->db, "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON", NULL, NULL, NULL);
+		rc = sqlite3_exec(index->db, "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;"
+				  "PRAGMA temp_store = MEMORY", NULL, NULL, NULL);
 	if (rc != SQLITE_OK) {
 		enum ntc_status st = refuse(index, rc, reason);
 
@@ -307,13 +305,25 @@ enum ntc_status ntc_index_open_reader(const char *dir, struct ntc_index **out, s
 	return connect_to(dir, true, out, reason);
 }
 
+static enum ntc_status forget(struct ntc_index *index, const char *name)
+{
+	enum ntc_status st;
+	sqlite3_stmt *stmt = prepare(index, FORGET, &st);
+	int rc;
+
+	if (!stmt)
+		return st;
+	rc = sqlite3_bind_text(stmt, 1, name, -1, SQLITE_STATIC);
+	return finish(stmt, rc == SQLITE_OK ? sqlite3_step(stmt) : rc);
+}
+
 void ntc_index_close(struct ntc_index *index, bool clean)
 {
 	if (!index)
 		return;
-	if (clean && !index->reader) {
+	if (!index->reader && clean != index->clean) {
 		/* Only saves the next open some work, so a failure costs only that. */
-		(void)ntc_index_set(index, "clean", "1", 1);
+		(void)(clean ? ntc_index_set(index, "clean", "1", 1) : forget(index, "clean"));
 		(void)sqlite3_wal_checkpoint_v2(index->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 	}
 	for (int i = 0; i < STATEMENTS; i++)
@@ -467,7 +477,13 @@ enum ntc_status ntc_index_begin(struct ntc_index *index)
 	/* What ends a transaction is ready before it begins, or without memory it could not be ended. */
 	if (!prepare(index, COMMIT, &st) || !prepare(index, ROLLBACK, &st))
 		return st;
-	return run(index, BEGIN);
+	st = run(index, BEGIN);
+	/* Not at open: a start writes nothing, so that it needs no room on the disk. */
+	if (!st && index->clean)
+		st = forget(index, "clean");
+	if (st)
+		ntc_index_rollback(index);
+	return st;
 }
 
 enum ntc_status ntc_index_commit(struct ntc_index *index)
@@ -476,6 +492,8 @@ enum ntc_status ntc_index_commit(struct ntc_index *index)
 
 	if (st)
 		ntc_index_rollback(index);
+	else
+		index->clean = false;
 	return st;
 }
 

@@ -44,7 +44,8 @@ enum ntc_status ntc_lock_take(int dir, int *fd, struct ntc_reason *reason)
 		snprintf(text, sizeof(text), "%ld\n", (long)getpid());
 		err = ntc_sys_write(lock, text, strlen(text), 0);
 	}
-	if (err) {
+	/* Who has it is for people only, and a full disk is no reason not to have it. */
+	if (err && ntc_status_from_errno(-err) != NTC_ST_NO_SPACE) {
 		st = ntc_reject(reason, ntc_status_from_errno(-err), "the lock file: %s", strerror(-err));
 		goto out;
 	}

@@ -3,7 +3,9 @@
 
 #include <signal.h>
 #include <sqlite3.h>
-#include <sys/resource.h>
+
+#include "store/index.h"
+#include "tests/support/unit_sys.h"
 
 static void setup(void)
 {
@@ -15,6 +17,7 @@ static void setup(void)
 static void teardown(void)
 {
 	close_store();
+	ntc_sys = &ntc_sys_kernel;
 	remove_dir();
 }
 
@@ -212,7 +215,7 @@ START_TEST(damaged_index_is_made_again)
 	ck_assert_uint_eq(stats_now().entries, 30);
 	ck_assert_uint_eq(stats_now().adopted, 30);
 	ck_assert_int_eq(load_now(7, 'x', 100), NTC_ST_OK);
-	ck_assert_int_eq(count_names(dir, "index.sqlite3.damaged-"), 1);
+	ck_assert_int_eq(count_names(dir, "index.sqlite3.damaged-"), 2); /* with its WAL */
 	ck_assert(strstr(last_log, "set aside") != NULL);
 	reopen_store();
 	ck_assert_uint_eq(stats_now().adopted, 0);
@@ -236,21 +239,95 @@ START_TEST(newer_index_is_refused_and_left)
 }
 END_TEST
 
-/* As on a full disk: the first that SQLite writes is its shared memory file, which has 32 KiB. */
-START_TEST(index_that_cannot_be_written_says_why)
+/* A disk without a free block or inode: files don't grow and there are no new names. */
+static int full_open(int at, const char *name, int flags, mode_t mode)
 {
-	struct rlimit limit, small;
+	int fd = ntc_sys_kernel.open(at, name, flags & ~(O_CREAT | O_EXCL), mode);
 
+	if (fd == -ENOENT && (flags & O_CREAT))
+		return -ENOSPC;
+	if (fd >= 0 && (flags & O_EXCL)) {
+		ntc_sys_kernel.close(fd);
+		return -EEXIST;
+	}
+	return fd;
+}
+
+static ssize_t full_write(int fd, const void *p, size_t len, off_t at)
+{
+	struct stat st;
+
+	ck_assert_int_eq(fstat(fd, &st), 0);
+	return at + (off_t)len > st.st_size ? -ENOSPC : ntc_sys_kernel.write(fd, p, len, at);
+}
+
+static int full_mkdir(int at, const char *name, mode_t mode)
+{
+	return faccessat(at, name, F_OK, 0) == 0 ? ntc_sys_kernel.mkdir(at, name, mode) : -ENOSPC;
+}
+
+/* How the directory was left: closed well, or by a crash. */
+START_TEST(start_on_a_full_disk_serves_and_refuses_puts)
+{
+	struct ntc_sys_ops full = ntc_sys_kernel;
+	struct answer a = { 0 };
+	int status;
+	pid_t pid;
+
+	full.open = full_open;
+	full.write = full_write;
+	full.mkdir = full_mkdir;
+	close_store();
+	pid = fork();
+	ck_assert_int_ge(pid, 0);
+	if (!pid) {
+		open_store();
+		for (unsigned i = 0; i < 20; i++)
+			put_now(i, 'x', 100);
+		if (!_i)
+			close_store();
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+	ntc_sys = &full;
+	open_store();
+	ck_assert_uint_eq(stats_now().entries, 20);
+	ck_assert_int_eq(load_now(7, 'x', 100), NTC_ST_OK);
+	put(100, 'x', 100, &a);
+	wait_for(&a.durable);
+	ck_assert_int_eq(a.durable_st, NTC_ST_NO_SPACE);
+	ck_assert_int_eq(load_now(100, 'x', 100), NTC_ST_NOT_FOUND);
+	/* Removing is what helps. */
+	ck_assert_uint_eq(remove_now(3), 1);
+	ck_assert_int_eq(load_now(3, 'x', 100), NTC_ST_NOT_FOUND);
+	reopen_store();
+	ck_assert_uint_eq(stats_now().entries, 19);
+	ck_assert_int_eq(load_now(3, 'x', 100), NTC_ST_NOT_FOUND);
+	ck_assert_int_eq(load_now(7, 'x', 100), NTC_ST_OK);
+	close_store();
+	ntc_sys = &ntc_sys_kernel;
+	open_store();
+	ck_assert_int_eq(put_now(100, 'x', 100), NTC_STORED_NEW);
+	ck_assert_uint_eq(stats_now().entries, 20);
+	ck_assert_int_eq(count_names(dir, "index.sqlite3.damaged-"), 0);
+}
+END_TEST
+
+static int no_reading(enum ntc_test_call call, const char *name, int flags)
+{
+	(void)flags;
+	return call == NTC_CALL_OPEN && name && strstr(name, NTC_INDEX_NAME) && strchr(name, '/') ? EMFILE : 0;
+}
+
+START_TEST(index_that_cannot_be_opened_says_why)
+{
 	put_now(1, 'x', 100);
 	close_store();
-	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
-	small = limit;
-	small.rlim_cur = 8192;
-	ck_assert(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
-	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
-	ck_assert_int_ne(try_open(), NTC_ST_OK);
-	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
-	ck_assert_msg(strstr(reason.text, strerror(EFBIG)) != NULL, "%s", reason.text);
+	ntc_test_hook_sys(no_reading);
+	ck_assert_int_eq(try_open(), NTC_ST_NO_FILES);
+	ntc_test_hook_sys(NULL);
+	ck_assert_msg(strstr(reason.text, strerror(EMFILE)) != NULL, "%s", reason.text);
 	ck_assert_int_eq(count_names(dir, "index.sqlite3.damaged-"), 0);
 	open_store();
 	ck_assert_int_eq(load_now(1, 'x', 100), NTC_ST_OK);
@@ -398,7 +475,8 @@ int main(void)
 	tcase_add_test(tc, strange_names_are_left_alone);
 	tcase_add_loop_test(tc, damaged_index_is_made_again, 0, (int)(sizeof(damages) / sizeof(*damages)));
 	tcase_add_test(tc, newer_index_is_refused_and_left);
-	tcase_add_test(tc, index_that_cannot_be_written_says_why);
+	tcase_add_loop_test(tc, start_on_a_full_disk_serves_and_refuses_puts, 0, 2);
+	tcase_add_test(tc, index_that_cannot_be_opened_says_why);
 	tcase_add_test(tc, directories_that_anybody_may_write_are_refused);
 	tcase_add_test(tc, killed_writer_loses_nothing_acknowledged);
 	suite_add_tcase(suite, tc);
