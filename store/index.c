@@ -234,9 +234,14 @@ static enum ntc_status examine(struct ntc_index *index, struct ntc_reason *reaso
 		return ntc_reject(reason, st, "the index: %s", ntc_index_error(index));
 	if (index->clean)
 		return NTC_ST_OK;
+	ntc_vfs_clear_errno();
 	rc = sqlite3_exec(index->db, "PRAGMA quick_check(1)", first_is_ok, &whole, NULL);
 	if (rc != SQLITE_OK)
 		return refuse(index, rc, reason);
+	/* A page that could not be read is damage to the check; the disk may only be sick. */
+	if (!whole && ntc_vfs_errno())
+		return ntc_reject(reason, ntc_status_from_errno(ntc_vfs_errno()), "the index cannot be read: %s",
+				  strerror(ntc_vfs_errno()));
 	return whole ? NTC_ST_OK : ntc_reject(reason, NTC_ST_BAD_STORE, "the index is damaged");
 }
 

@@ -46,7 +46,7 @@ static void *list_add(struct list *list, size_t size)
 /* Rename a damaged index, with its journal, to a name that is free. */
 static enum ntc_status set_aside(struct ntc_store *store, const char *why, struct ntc_reason *reason)
 {
-	static const char *const suffixes[] = { "-wal", "-shm", "" };
+	static const char *const suffixes[] = { "-wal", "" };
 	char date[32], from[64], to[128];
 	time_t now = time(NULL);
 	struct tm tm;
@@ -63,10 +63,14 @@ static enum ntc_status set_aside(struct ntc_store *store, const char *why, struc
 		if (fd == -ENOENT)
 			break;
 	}
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < 2; i++) {
 		char with[160];
+		struct stat file;
 
 		snprintf(from, sizeof(from), NTC_INDEX_NAME "%s", suffixes[i]);
+		/* A journal without anything is the next index's as well. */
+		if (i == 0 && !ntc_sys_stat_at(store->dir_fd, from, &file) && !file.st_size)
+			continue;
 		snprintf(with, sizeof(with), "%s%s", to, suffixes[i]);
 		err = ntc_sys_rename(store->dir_fd, from, store->dir_fd, with);
 		if (err && err != -ENOENT)

@@ -28,6 +28,11 @@ int ntc_vfs_errno(void)
 	return last_error;
 }
 
+void ntc_vfs_clear_errno(void)
+{
+	last_error = 0;
+}
+
 /* SQLite's code for a call's result: OK, FULL, or the one given. */
 static int code(int err, int failed)
 {

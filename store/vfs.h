@@ -22,5 +22,6 @@ const char *ntc_vfs_name(void);
 /* The errno behind this thread's last SQLITE_IOERR, SQLITE_FULL or SQLITE_CANTOPEN. (SQLite's own function does
  * not know it where a commit failed.) */
 int ntc_vfs_errno(void);
+void ntc_vfs_clear_errno(void);
 
 #endif
