@@ -17,6 +17,7 @@
 #include "daemon/log.h"
 #include "daemon/request.h"
 #include "proto/key.h"
+#include "store/image.h"
 
 #define STORE_GROUP_WAIT_NS (1 * NTC_NS_PER_MS)
 #define STORE_LOADERS 2u
@@ -414,6 +415,7 @@ enum ntc_status ntc_server_open(const struct ntc_daemon_options *options, struct
 										    NTC_QUEUED_BYTES_MAX,
 		.dir = options->dir,
 		.max_bytes = options->max_size,
+		.inline_max = NTC_INLINE_IMAGE_MAX,
 		.group_wait_ns = STORE_GROUP_WAIT_NS,
 		.loaders = STORE_LOADERS,
 		.group_readable = options->system,

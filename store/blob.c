@@ -213,6 +213,7 @@ enum ntc_status ntc_blob_publish(struct ntc_blobs *blobs, const struct ntc_diges
 	int err = make_shard(blobs, digest->bytes[0]);
 
 	ntc_blob_path(digest, path);
+	blobs->synced[digest->bytes[0]] = false;
 	if (!err)
 		err = ntc_sys_rename(blobs->tmp, temp->name, blobs->domain, path);
 	if (err)
@@ -238,6 +239,9 @@ enum ntc_status ntc_blob_unlink(struct ntc_blobs *blobs, const struct ntc_digest
 
 	ntc_blob_path(digest, path);
 	err = ntc_sys_unlink(blobs->domain, path);
+	/* Without such a name nothing has changed. */
+	if (err != -ENOENT)
+		blobs->synced[digest->bytes[0]] = false;
 	return err && err != -ENOENT ? ntc_status_from_errno(-err) : NTC_ST_OK;
 }
 
@@ -249,6 +253,8 @@ enum ntc_status ntc_blob_quarantine(struct ntc_blobs *blobs, const struct ntc_di
 	ntc_blob_path(digest, path);
 	if (blobs->quarantined < NTC_BLOB_QUARANTINE_MAX)
 		err = ntc_sys_rename(blobs->domain, path, blobs->quarantine, path + 3);
+	if (err != -ENOENT)
+		blobs->synced[digest->bytes[0]] = false;
 	if (!err)
 		blobs->quarantined++; /* too many if the name was there already: then fewer are kept */
 	else if (err != -ENOENT)
@@ -261,14 +267,20 @@ enum ntc_status ntc_blob_sync_shard(struct ntc_blobs *blobs, unsigned shard)
 	char name[3];
 	int fd, err;
 
+	if (blobs->synced[shard])
+		return NTC_ST_OK;
 	shard_name(shard, name);
 	fd = ntc_sys_open(blobs->domain, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-	if (fd == -ENOENT)
-		return NTC_ST_OK; /* no directory, no names */
+	if (fd == -ENOENT) {
+		/* No directory, no names. */
+		blobs->synced[shard] = true;
+		return NTC_ST_OK;
+	}
 	if (fd < 0)
 		return ntc_status_from_errno(-fd);
 	err = ntc_sys_fsync(fd);
 	ntc_sys_close(fd);
+	blobs->synced[shard] = !err;
 	return err ? ntc_status_from_errno(-err) : NTC_ST_OK;
 }
 

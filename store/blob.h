@@ -23,6 +23,7 @@ struct ntc_blobs {
 	int tmp, quarantine;
 	bool group_readable;
 	bool made[NTC_BLOB_SHARDS];     /* the shard's directory is there, durably */
+	bool synced[NTC_BLOB_SHARDS];   /* what happened to names in it is on disk */
 	unsigned quarantined;           /* files in quarantine */
 	uint64_t next_temp;
 };
@@ -61,13 +62,13 @@ enum ntc_status ntc_blob_publish(struct ntc_blobs *blobs, const struct ntc_diges
 				 struct ntc_blob_temp *temp);
 void ntc_blob_discard(struct ntc_blobs *blobs, struct ntc_blob_temp *temp);
 
-/* Unlink; OK also if there is none. */
+/* Unlink; OK also if there is none. Durable only when the shard has been synced. */
 enum ntc_status ntc_blob_unlink(struct ntc_blobs *blobs, const struct ntc_digest *digest);
 
 /* Move it to quarantine (or, that being full, unlink it); OK also if there is none. */
 enum ntc_status ntc_blob_quarantine(struct ntc_blobs *blobs, const struct ntc_digest *digest);
 
-/* Make what happened to names in a shard durable. */
+/* Make what happened to names in a shard durable; costs nothing if it is. */
 enum ntc_status ntc_blob_sync_shard(struct ntc_blobs *blobs, unsigned shard);
 
 /* --- start-up ----------------------------------------------------------------------------- */

@@ -116,7 +116,8 @@ static void accept_put(struct ntc_store *store, struct ntc_op *op)
 	op->generation = ++store->generation;
 	if (!ntc_table_insert(&store->table, &(struct ntc_entry){
 			.digest = op->digest, .cost_ns = op->row.cost_ns, .size = (uint32_t)op->image->len,
-			.generation = op->generation, .kind = (uint8_t)op->row.kind })) {
+			.generation = op->generation, .kind = (uint8_t)op->row.kind,
+			.in_index = op->image->len <= store->writer.inline_max })) {
 		ntc_pending_settle(&store->pending, pending);
 		answer(store, op, NTC_ST_NO_MEMORY);
 		return;
@@ -146,6 +147,7 @@ static void accept_remove(struct ntc_store *store, struct ntc_op *op)
 		op->row.size = entry->size;
 		op->row.kind = entry->kind;
 		op->row.cost_ns = entry->cost_ns;
+		op->row.flags = entry->in_index ? NTC_ROW_INDEX : 0;
 		ntc_store_forget(store, entry);
 	}
 	ntc_buffer_unref(pending->image);
@@ -286,12 +288,13 @@ static void remove_done(struct ntc_store *store, struct ntc_op *op)
 	struct ntc_pending *pending = job_done(store, op);
 	bool idle = !pending->jobs && !pending->image && !ntc_pending_waits(pending);
 
-	/* The file could not be unlinked: the entry is there as before, unless somebody put it again. Without
-	 * memory for that it is a miss until the next start. */
+	/* It could not be removed: the entry is there as before, unless somebody put it again. Without memory for
+	 * that it is a miss until the next start. */
 	if (op->st && op->in_place && op->had_row && idle && !ntc_table_find(&store->table, &op->digest))
 		(void)ntc_table_insert(&store->table, &(struct ntc_entry){
 			.digest = op->digest, .cost_ns = op->row.cost_ns, .size = (uint32_t)op->row.size,
-			.generation = ++store->generation, .kind = (uint8_t)op->row.kind });
+			.generation = ++store->generation, .kind = (uint8_t)op->row.kind,
+			.in_index = op->row.flags & NTC_ROW_INDEX });
 	ntc_pending_settle(&store->pending, pending);
 	op->fn.remove(op->ctx, op->st, !op->st && op->had_row ? 1 : 0);
 	ntc_store_op_free(store, op);

@@ -12,6 +12,9 @@
 #define NTC_IMAGE_MIN (NTC_BODY_HEADER + NTC_STAMP_SIZE)
 #define NTC_IMAGE_MAX (NTC_BODY_MAX + NTC_STAMP_SIZE)
 
+/* Up to here the daemon keeps images in the index, larger ones in files (docs/store.md has the measurement). */
+#define NTC_INLINE_IMAGE_MAX 8192u
+
 /*
  * Verify: layout, checksum, stamp, and that its key has this digest (NULL: any). OK with *row as ntc_image_describe()
  * fills it; BAD_IMAGE otherwise.

@@ -20,7 +20,8 @@
 	"value, used_age, producer, name"
 
 enum statement {
-	BEGIN, COMMIT, ROLLBACK, FIND, LIST, CHEAPEST, EACH, GET, PUT, REMOVE, TOUCH, SET, FORGET,
+	BEGIN, COMMIT, ROLLBACK, FIND, FIND_IMAGE, LIST, CHEAPEST, EACH, GET, PUT, PUT_IMAGE, REMOVE, REMOVE_IMAGE, TOUCH,
+	SET, FORGET,
 	STATEMENTS,
 };
 
@@ -29,13 +30,17 @@ static const char *const sql[STATEMENTS] = {
 	[COMMIT] = "COMMIT",
 	[ROLLBACK] = "ROLLBACK",
 	[FIND] = "SELECT " COLUMNS " FROM entry WHERE digest = ?1",
+	/* One statement, so that nobody changes anything between row and image. */
+	[FIND_IMAGE] = "SELECT " COLUMNS ", bytes FROM entry LEFT JOIN image ON image.id = entry.image WHERE digest = ?1",
 	[LIST] = "SELECT " COLUMNS " FROM entry WHERE digest > ?1 AND (?2 = 0 OR kind = ?2) ORDER BY digest LIMIT ?3",
 	[CHEAPEST] = "SELECT " COLUMNS " FROM entry WHERE pinned = 0 ORDER BY value LIMIT ?1",
 	[EACH] = "SELECT " COLUMNS " FROM entry",
 	[GET] = "SELECT bytes FROM value WHERE name = ?1",
 	[PUT] = "INSERT OR REPLACE INTO entry (" COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, "
 		"?12, ?13, ?14, ?15, ?16, ?17)",
+	[PUT_IMAGE] = "INSERT INTO image (bytes) VALUES (?1)",
 	[REMOVE] = "DELETE FROM entry WHERE digest = ?1",
+	[REMOVE_IMAGE] = "DELETE FROM image WHERE id = (SELECT image FROM entry WHERE digest = ?1)",
 	[TOUCH] = "UPDATE entry SET hits = hits + ?2, used = max(used, ?3), weight = weight + ?2, value = max(value, ?3), "
 		  "used_age = max(used_age, ?4) WHERE digest = ?1",
 	[SET] = "INSERT OR REPLACE INTO value (name, bytes) VALUES (?1, ?2)",
@@ -290,7 +295,7 @@ enum ntc_status ntc_index_open(const char *dir, struct ntc_index **out, struct n
 	/* What it is comes before any change to it: a newer version's index is left as it was. */
 	st = own(index, dir, reason);
 	if (!st) {
-		rc = sqlite3_exec(index->db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+		rc = sqlite3_exec(index->db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;"
 				  "PRAGMA journal_size_limit = 67108864", NULL, NULL, NULL);
 		if (rc != SQLITE_OK)
 			st = refuse(index, rc, reason);
@@ -339,13 +344,32 @@ void ntc_index_close(struct ntc_index *index, bool clean)
 
 /* --- reading ------------------------------------------------------------------------------ */
 
-enum ntc_status ntc_index_find(struct ntc_index *index, const struct ntc_digest *digest, struct ntc_row *row)
+/* A copy of the column behind the row's. */
+static enum ntc_status read_image(sqlite3_stmt *stmt, struct ntc_buffer **image)
+{
+	const void *bytes = sqlite3_column_blob(stmt, 17);
+	int len = sqlite3_column_bytes(stmt, 17);
+
+	if (!bytes)
+		/* The row says that there is one. */
+		return sqlite3_errcode(sqlite3_db_handle(stmt)) == SQLITE_NOMEM ? NTC_ST_NO_MEMORY : NTC_ST_BAD_STORE;
+	*image = ntc_buffer_new((size_t)len);
+	if (!*image)
+		return NTC_ST_NO_MEMORY;
+	memcpy((*image)->bytes, bytes, (size_t)len);
+	return NTC_ST_OK;
+}
+
+enum ntc_status ntc_index_find(struct ntc_index *index, const struct ntc_digest *digest, struct ntc_row *row,
+			       struct ntc_buffer **image)
 {
 	enum ntc_status st, bad = NTC_ST_OK;
-	sqlite3_stmt *stmt = prepare(index, FIND, &st);
+	sqlite3_stmt *stmt = prepare(index, image ? FIND_IMAGE : FIND, &st);
 	int rc;
 
 	*row = (struct ntc_row){ 0 };
+	if (image)
+		*image = NULL;
 	if (!stmt)
 		return st;
 	rc = bind_digest(stmt, 1, digest);
@@ -353,10 +377,14 @@ enum ntc_status ntc_index_find(struct ntc_index *index, const struct ntc_digest 
 		rc = sqlite3_step(stmt);
 	if (rc == SQLITE_ROW)
 		bad = read_row(stmt, row);
+	if (rc == SQLITE_ROW && !bad && image && row->image)
+		bad = read_image(stmt, image);
 	st = finish(stmt, rc);
-	if (st || bad)
-		return st ? st : bad;
-	return rc == SQLITE_ROW ? NTC_ST_OK : NTC_ST_NOT_FOUND;
+	if (!st)
+		st = bad ? bad : rc == SQLITE_ROW ? NTC_ST_OK : NTC_ST_NOT_FOUND;
+	if (st)
+		*row = (struct ntc_row){ 0 };
+	return st;
 }
 
 /* Step through a bound statement, at most `limit` rows. */
@@ -509,7 +537,35 @@ void ntc_index_rollback(struct ntc_index *index)
 		(void)run(index, ROLLBACK);
 }
 
-enum ntc_status ntc_index_put(struct ntc_index *index, const struct ntc_row *row)
+/* Run a statement on one digest. */
+static enum ntc_status run_on(struct ntc_index *index, enum statement which, const struct ntc_digest *digest)
+{
+	enum ntc_status st;
+	sqlite3_stmt *stmt = prepare(index, which, &st);
+	int rc;
+
+	if (!stmt)
+		return st;
+	rc = bind_digest(stmt, 1, digest);
+	return finish(stmt, rc == SQLITE_OK ? sqlite3_step(stmt) : rc);
+}
+
+static enum ntc_status put_image(struct ntc_index *index, const struct ntc_buffer *image, uint64_t *id)
+{
+	enum ntc_status st;
+	sqlite3_stmt *stmt = prepare(index, PUT_IMAGE, &st);
+	int rc;
+
+	if (!stmt)
+		return st;
+	rc = sqlite3_bind_blob64(stmt, 1, image->bytes, image->len, SQLITE_STATIC);
+	st = finish(stmt, rc == SQLITE_OK ? sqlite3_step(stmt) : rc);
+	if (!st)
+		*id = (uint64_t)sqlite3_last_insert_rowid(index->db);
+	return st;
+}
+
+static enum ntc_status put_row(struct ntc_index *index, const struct ntc_row *row)
 {
 	const uint64_t numbers[] = { row->kind, row->uid, row->size, row->put_wall_ns, row->cost_ns, row->hits, row->used,
 				     row->parts, row->key_len, row->flags & NTC_ROW_PINNED ? 1 : 0, row->image };
@@ -536,16 +592,25 @@ enum ntc_status ntc_index_put(struct ntc_index *index, const struct ntc_row *row
 	return finish(stmt, rc == SQLITE_OK ? sqlite3_step(stmt) : rc);
 }
 
+enum ntc_status ntc_index_put(struct ntc_index *index, struct ntc_row *row, const struct ntc_buffer *image)
+{
+	/* A row that this replaces may have one. */
+	enum ntc_status st = run_on(index, REMOVE_IMAGE, &row->digest);
+
+	row->image = 0;
+	row->flags &= ~(uint64_t)NTC_ROW_INDEX;
+	if (!st && image)
+		st = put_image(index, image, &row->image);
+	if (!st && image)
+		row->flags |= NTC_ROW_INDEX;
+	return st ? st : put_row(index, row);
+}
+
 enum ntc_status ntc_index_remove(struct ntc_index *index, const struct ntc_digest *digest)
 {
-	enum ntc_status st;
-	sqlite3_stmt *stmt = prepare(index, REMOVE, &st);
-	int rc;
+	enum ntc_status st = run_on(index, REMOVE_IMAGE, digest);
 
-	if (!stmt)
-		return st;
-	rc = bind_digest(stmt, 1, digest);
-	return finish(stmt, rc == SQLITE_OK ? sqlite3_step(stmt) : rc);
+	return st ? st : run_on(index, REMOVE, digest);
 }
 
 enum ntc_status ntc_index_touch(struct ntc_index *index, const struct ntc_digest *digest, uint64_t hits,

@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 #include "proto/message.h"
+#include "store/buffer.h"
 
 #define NTC_INDEX_NAME "index.sqlite3"
 #define NTC_INDEX_APPLICATION 0x4e544331    /* "NTC1" */
@@ -39,8 +40,12 @@ const char *ntc_index_error(const struct ntc_index *index);
 
 /* --- reading ------------------------------------------------------------------------------ */
 
-/* NOT_FOUND if there is none. */
-enum ntc_status ntc_index_find(struct ntc_index *index, const struct ntc_digest *digest, struct ntc_row *row);
+/*
+ * NOT_FOUND if there is none. An image that is in the index is given as *image (one reference, not verified), NULL
+ * for one in a file. NULL for `image`: the row alone.
+ */
+enum ntc_status ntc_index_find(struct ntc_index *index, const struct ntc_digest *digest, struct ntc_row *row,
+			       struct ntc_buffer **image);
 
 /* Up to `limit` rows in order of digests behind `after`, of one kind or (0) all; *more if there are others. */
 enum ntc_status ntc_index_list(struct ntc_index *index, const struct ntc_digest *after, unsigned kind,
@@ -65,9 +70,12 @@ enum ntc_status ntc_index_commit(struct ntc_index *index);
 /* Does nothing if no transaction is open. */
 void ntc_index_rollback(struct ntc_index *index);
 
-/* Insert or replace. */
-enum ntc_status ntc_index_put(struct ntc_index *index, const struct ntc_row *row);
-/* OK also if there was none. */
+/*
+ * Insert or replace a row, and with it the image if it is to be in the index (NULL: it is in a file). row->image and
+ * its flag are set.
+ */
+enum ntc_status ntc_index_put(struct ntc_index *index, struct ntc_row *row, const struct ntc_buffer *image);
+/* The row and the image if that is in the index; OK also if there was none. */
 enum ntc_status ntc_index_remove(struct ntc_index *index, const struct ntc_digest *digest);
 /* Add hits and note the last use of an entry, if it is there. */
 enum ntc_status ntc_index_touch(struct ntc_index *index, const struct ntc_digest *digest, uint64_t hits,

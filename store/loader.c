@@ -4,21 +4,43 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#include "store/image.h"
+
+/* From the index, or the file if it has none there. */
+static enum ntc_status read_image(struct ntc_loader *loader, struct ntc_op *op, struct ntc_reason *reason)
+{
+	struct ntc_row row;
+	enum ntc_status found = ntc_index_find(loader->index, &op->digest, &row, &op->image), st;
+
+	if (op->image) {
+		st = ntc_image_verify(ntc_view(op->image->bytes, op->image->len), &op->digest, &op->row, reason);
+	} else {
+		st = ntc_blob_load(loader->all->blobs, &op->digest, &op->image, &op->fd, &op->row, reason);
+		/* No file does not say that there is no entry, as long as the index could not be asked. */
+		if (st == NTC_ST_NOT_FOUND && found && found != NTC_ST_NOT_FOUND)
+			st = ntc_reject(reason, found == NTC_ST_BAD_STORE ? NTC_ST_IO : found, "the index: %s",
+					ntc_index_error(loader->index));
+	}
+	/* What the image cannot know. Without a row (or an index) it was never used. */
+	if (!st && !found) {
+		op->row.hits = row.hits;
+		op->row.used = row.used;
+		op->row.flags = row.flags;
+	}
+	return st;
+}
+
 static void load(struct ntc_loader *loader, struct ntc_op *op)
 {
 	struct ntc_reason reason = { "" };
 	char text[NTC_DIGEST_TEXT];
-	struct ntc_row row;
 
-	op->st = ntc_blob_load(loader->all->blobs, &op->digest, &op->image, &op->fd, &op->row, &reason);
-	if (!op->st) {
-		/* What the image cannot know. Without a row (or an index) it was never used. */
-		if (!ntc_index_find(loader->index, &op->digest, &row)) {
-			op->row.hits = row.hits;
-			op->row.used = row.used;
-			op->row.flags = row.flags;
-		}
-	} else if (op->st != NTC_ST_NOT_FOUND) {
+	op->st = read_image(loader, op, &reason);
+	if (!op->st)
+		return;
+	ntc_buffer_unref(op->image);
+	op->image = NULL;
+	if (op->st != NTC_ST_NOT_FOUND) {
 		ntc_digest_format(&op->digest, text);
 		ntc_store_log(loader->all->log, NTC_LOG_WARNING, "%s cannot be read: %s", text, reason.text);
 	}

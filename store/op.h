@@ -42,7 +42,7 @@ struct ntc_op {
 	enum ntc_status st;             /* what became of it */
 	struct ntc_digest digest;
 	uint32_t generation;            /* of the entry in the table when it was submitted */
-	bool in_place;                  /* REMOVE that failed: the file is still there */
+	bool in_place;                  /* REMOVE that failed: the entry is still there */
 	uint64_t submitted_ns;
 
 	struct ntc_buffer *image;       /* PUT: to be written; LOAD: what was read. A reference */

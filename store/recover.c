@@ -105,7 +105,7 @@ static enum ntc_status enter_row(void *ctx, const struct ntc_row *row)
 	struct ntc_store *store = ctx;
 	struct ntc_entry entry = {
 		.digest = row->digest, .cost_ns = row->cost_ns, .size = (uint32_t)row->size,
-		.generation = ++store->generation, .kind = (uint8_t)row->kind,
+		.generation = ++store->generation, .kind = (uint8_t)row->kind, .in_index = row->image != 0,
 	};
 
 	if (ntc_table_find(&store->table, &row->digest))
@@ -173,6 +173,14 @@ static enum ntc_status meet_file(void *ctx, const struct ntc_digest *digest)
 	struct ntc_entry *entry = ntc_table_find(&walk->store->table, digest);
 	struct ntc_digest *orphan;
 
+	if (entry && entry->in_index) {
+		/* Two images of one entry: the one in the index was put later. */
+		enum ntc_status st = ntc_blob_unlink(&walk->store->blobs, digest);
+
+		if (!st)
+			walk->store->stats.swept++;
+		return st;
+	}
 	if (entry) {
 		entry->seen = true;
 		return NTC_ST_OK;
@@ -195,7 +203,7 @@ static enum ntc_status drop_rows(struct ntc_store *store)
 		const struct ntc_entry *entry = &store->table.entries[i];
 		struct ntc_digest *digest;
 
-		if (!entry->kind || entry->seen)
+		if (!entry->kind || entry->seen || entry->in_index)
 			continue;
 		digest = list_add(&gone, sizeof(*digest));
 		if (digest)
@@ -254,7 +262,7 @@ static enum ntc_status insert_rows(struct ntc_store *store, struct list *rows)
 		row[i].used_age = ntc_age_read(&store->age, ntc_clock_wall_ns());
 		row[i].weight = 1;
 		row[i].value = (double)row[i].used;
-		st = ntc_index_put(store->index, &row[i]);
+		st = ntc_index_put(store->index, &row[i], NULL);
 	}
 	if (!st)
 		st = ntc_index_commit(store->index);

@@ -417,6 +417,7 @@ static enum ntc_status start_threads(struct ntc_store *store, const struct ntc_s
 	store->loaders.blobs = &store->blobs;
 	store->writer.log = store->loaders.log = &store->log;
 	store->writer.index = store->index;
+	store->writer.inline_max = options->inline_max;
 	store->writer.group_wait_ns = options->group_wait_ns;
 	if (!ntc_writer_start(&store->writer))
 		return ntc_reject(reason, NTC_ST_NO_MEMORY, "no more threads");

@@ -2,8 +2,8 @@
  * The cache directory: everything that outlives the daemon (docs/store.md).
  *
  *     DIR/lock                  held (flock) by the one daemon that owns DIR
- *     DIR/index.sqlite3         WAL; a row per entry, counters, schema version
- *     DIR/default/ab/ab12...    one file per image of the domain "default", named by its key's digest
+ *     DIR/index.sqlite3         WAL; a row per entry, small images, counters, schema version
+ *     DIR/default/ab/ab12...    one file per larger image of the domain "default", named by its key's digest
  *     DIR/default/tmp/          images being written; swept at start
  *     DIR/default/quarantine/   images that failed their checksum
  *
@@ -36,6 +36,7 @@ struct ntc_store_options {
 	const char *dir;                /* made (0700, or 0750 if group_readable) if it does not exist */
 	uint64_t max_bytes;             /* of images; the least recently used go when it is passed; 0 = no cap */
 	uint64_t max_queued_bytes;      /* of images not yet on disk; more are refused with BUSY */
+	uint64_t inline_max;            /* images up to so many bytes live in the index; 0 = none */
 	uint64_t group_wait_ns;         /* how long the writer may collect a group after its first put */
 	unsigned loaders;               /* loader threads */
 	bool group_readable;            /* blob files 0640 in 0750 directories, for a machine-wide daemon */
@@ -75,7 +76,7 @@ int ntc_store_blob_dir(const struct ntc_store *store);
 /* What a load found. Everything is borrowed for the callback; take a reference or dup to keep. */
 struct ntc_loaded {
 	struct ntc_buffer *image;       /* verified: body, checksum and key */
-	int fd;                         /* the blob file open for reading, or -1 (not on disk yet) */
+	int fd;                         /* the blob file open for reading, or -1 (in the index, or not on disk yet) */
 	struct ntc_row row;
 };
 

@@ -20,6 +20,7 @@ struct ntc_entry {
 	uint32_t generation;    /* which put made it: tells it from an earlier one of its digest */
 	uint32_t touched;       /* 1 + its place among the uses not yet written, or 0 */
 	uint8_t kind;           /* 0 = a free place */
+	bool in_index;          /* its image is in the index, not in a file */
 	bool seen;              /* its file is there; used by recovery only */
 };
 

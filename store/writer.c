@@ -80,16 +80,21 @@ static bool collect(struct ntc_writer_thread *writer, struct group *g)
 
 /* --- one group, phase by phase ------------------------------------------------------------ */
 
+static bool has_file(const struct ntc_writer_thread *writer, const struct ntc_op *op)
+{
+	return op->type == NTC_OP_PUT && op->image->len > writer->inline_max;
+}
+
 static void write_files(struct ntc_writer_thread *writer, struct group *g)
 {
 	for (size_t i = 0; i < g->count; i++) {
 		g->temps[i].fd = -1;
-		if (g->ops[i]->type == NTC_OP_PUT)
+		if (has_file(writer, g->ops[i]))
 			g->ops[i]->st = ntc_blob_write(writer->blobs, &g->ops[i]->digest, g->ops[i]->image, &g->temps[i]);
 	}
 	/* All are written before the first is synced: the file system commits them together. */
 	for (size_t i = 0; i < g->count; i++) {
-		if (g->ops[i]->type == NTC_OP_PUT && !g->ops[i]->st)
+		if (has_file(writer, g->ops[i]) && !g->ops[i]->st)
 			g->ops[i]->st = ntc_blob_sync(&g->temps[i]);
 	}
 }
@@ -99,13 +104,14 @@ static void change_names(struct ntc_writer_thread *writer, struct group *g)
 	for (size_t i = 0; i < g->count; i++) {
 		struct ntc_op *op = g->ops[i];
 
-		if (!names_entry(op) || op->st)
+		if (!names_entry(op) || op->st || (op->type == NTC_OP_PUT && !has_file(writer, op)))
 			continue;
 		g->shards[op->digest.bytes[0]] = true;
 		if (op->type == NTC_OP_PUT) {
 			op->st = ntc_blob_publish(writer->blobs, &op->digest, &g->temps[i]);
 			g->published[i] = !op->st;
 		} else if (op->type == NTC_OP_REMOVE) {
+			/* Of an image in the index too: a file that an eviction or a failed put left must not be adopted. */
 			op->st = ntc_blob_unlink(writer->blobs, &op->digest);
 			op->in_place = op->st != NTC_ST_OK;
 		} else {
@@ -122,7 +128,8 @@ static void sync_names(struct ntc_writer_thread *writer, struct group *g)
 		if (!st)
 			continue;
 		for (size_t i = 0; i < g->count; i++) {
-			if (names_entry(g->ops[i]) && g->ops[i]->digest.bytes[0] == shard && !g->ops[i]->st)
+			if (names_entry(g->ops[i]) && g->ops[i]->digest.bytes[0] == shard && !g->ops[i]->st &&
+			    (g->ops[i]->type != NTC_OP_PUT || has_file(writer, g->ops[i])))
 				g->ops[i]->st = st;
 		}
 	}
@@ -136,14 +143,15 @@ static enum ntc_status record_age(struct ntc_index *index, const struct ntc_age 
 	return ntc_index_set(index, NTC_AGE_NAME, saved, sizeof(saved));
 }
 
-static enum ntc_status record_op(struct ntc_index *index, const struct ntc_op *op)
+static enum ntc_status record_op(const struct ntc_writer_thread *writer, struct ntc_op *op)
 {
 	const struct ntc_touch *touches = op->items;
+	struct ntc_index *index = writer->index;
 	enum ntc_status st = NTC_ST_OK;
 
 	switch (op->type) {
 	case NTC_OP_PUT:
-		return ntc_index_put(index, &op->row);
+		return ntc_index_put(index, &op->row, has_file(writer, op) ? NULL : op->image);
 	case NTC_OP_REMOVE:
 	case NTC_OP_QUARANTINE:
 		return ntc_index_remove(index, &op->digest);
@@ -160,28 +168,49 @@ static enum ntc_status record_op(struct ntc_index *index, const struct ntc_op *o
 	}
 }
 
-/* The rows of everything that went well so far, in one transaction. */
+/*
+ * What became of a removal whose row could not be deleted because of `st`. A file that is gone for good is
+ * removed, whatever the index says: its row is dropped when it is met again. So removing files works on a full
+ * disk. An image in the index is still there.
+ */
+static void check_removal(const struct ntc_writer_thread *writer, struct ntc_op *op, enum ntc_status st)
+{
+	struct ntc_row row;
+	enum ntc_status found = ntc_index_find(writer->index, &op->digest, &row, NULL);
+
+	if (found == NTC_ST_NOT_FOUND || (!found && !row.image))
+		return;
+	if (!op->st)
+		op->st = st;
+	op->in_place = true;
+}
+
+/* The rows and small images of everything that went well so far, in one transaction. */
 static void record(struct ntc_writer_thread *writer, struct group *g)
 {
 	enum ntc_status st = ntc_index_begin(writer->index);
 
 	for (size_t i = 0; i < g->count && !st; i++) {
 		if (!g->ops[i]->st)
-			st = record_op(writer->index, g->ops[i]);
+			st = record_op(writer, g->ops[i]);
 	}
 	if (!st)
 		st = ntc_index_commit(writer->index);
-	if (!st)
-		return;
-	ntc_store_log(writer->log, NTC_LOG_ERROR, "the index cannot be written: %s (%s)", ntc_index_error(writer->index),
-		      ntc_status_text(st));
-	ntc_index_rollback(writer->index);
-	writer->index_damaged |= st == NTC_ST_BAD_STORE;
+	if (st) {
+		ntc_store_log(writer->log, NTC_LOG_ERROR, "the index cannot be written: %s (%s)",
+			      ntc_index_error(writer->index), ntc_status_text(st));
+		ntc_index_rollback(writer->index);
+		writer->index_damaged |= st == NTC_ST_BAD_STORE;
+		if (st == NTC_ST_BAD_STORE)
+			st = NTC_ST_IO;
+	}
 	for (size_t i = 0; i < g->count; i++) {
-		/* A file that is gone for good is removed, whatever the index says: its row is dropped when it
-		 * is met again. So removing works on a full disk. */
-		if (g->ops[i]->type != NTC_OP_REMOVE && g->ops[i]->type != NTC_OP_QUARANTINE && !g->ops[i]->st)
-			g->ops[i]->st = st == NTC_ST_BAD_STORE ? NTC_ST_IO : st;
+		struct ntc_op *op = g->ops[i];
+
+		if (op->type == NTC_OP_REMOVE && (st || op->st) && !op->in_place)
+			check_removal(writer, op, st);
+		else if (op->type != NTC_OP_REMOVE && op->type != NTC_OP_QUARANTINE && !op->st)
+			op->st = st;
 	}
 }
 
@@ -227,7 +256,7 @@ static void evict(struct ntc_writer_thread *writer, struct ntc_op *op)
 		goto out;
 	victims = ntc_evict_choose(rows, count, op->need);
 	for (size_t i = 0; i < victims; i++) {
-		op->st = ntc_blob_unlink(writer->blobs, &rows[i].digest);
+		op->st = rows[i].image ? NTC_ST_OK : ntc_blob_unlink(writer->blobs, &rows[i].digest);
 		if (!op->st)
 			rows[gone++] = rows[i];
 	}
@@ -239,11 +268,19 @@ static void evict(struct ntc_writer_thread *writer, struct ntc_op *op)
 		op->st = ntc_index_commit(writer->index);
 	if (op->st && begun)
 		ntc_index_rollback(writer->index);
+	if (op->st) {
+		/* The files are gone even where the rows are not; images in the index are still there. */
+		victims = gone;
+		gone = 0;
+		for (size_t i = 0; i < victims; i++) {
+			if (!rows[i].image)
+				rows[gone++] = rows[i];
+		}
+	}
 out:
 	writer->index_damaged |= op->st == NTC_ST_BAD_STORE;
 	if (op->st)
 		ntc_store_log(writer->log, NTC_LOG_ERROR, "eviction: %s", ntc_status_text(op->st));
-	/* The files are gone even where the rows are not. */
 	op->items = rows;
 	op->count = gone;
 }

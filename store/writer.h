@@ -23,6 +23,7 @@ struct ntc_writer_thread {
 	struct ntc_blobs *blobs;
 	struct ntc_index *index;
 	const struct ntc_store_log *log;
+	uint64_t inline_max;                    /* images up to so many bytes go into the index */
 	uint64_t group_wait_ns;
 	uint64_t groups;
 	bool index_damaged;                     /* met; read it after the end */

@@ -101,10 +101,10 @@ START_TEST(test_share)
 		ck_assert_uint_eq(stamp.cost_ns, 1000);
 		ntc_entry_unref(got);
 		ck_assert_int_eq(ntc_put(b, NULL, made, 1000), NTC_KNOWN);
-		/* Durable: then it is a file, which needs no question. */
+		/* Durable: then a large one is a file, which needs no question; a small one is in the index. */
 		ck_assert_msg(ntc_sync(a, LIMIT_MS) == NTC_OK, "%s", ntc_last_error());
 		ck_assert_int_eq(ntc_lookup(b, key, LIMIT_MS, &got), NTC_OK);
-		ck_assert_int_eq(ntc_entry_source(got), NTC_FROM_FILE);
+		ck_assert_int_eq(ntc_entry_source(got), sizes[i] < 1000 ? NTC_FROM_SOCKET : NTC_FROM_FILE);
 		ck_assert(holds(got, sizes[i], (char)('a' + i)));
 		ntc_entry_unref(got);
 		ntc_entry_unref(made);
@@ -129,7 +129,7 @@ START_TEST(test_lost_put)
 	ck_assert_int_eq(rmdir(ntc_test_path("main.cache/default/tmp")), 0);
 	for (int i = 0; i < 20; i++) {
 		struct ntc_key *key = key_of(i);
-		struct ntc_entry *made = entry_of(key, 1000, 'x');
+		struct ntc_entry *made = entry_of(key, 100000, 'x');
 
 		ck_assert_msg(ntc_put(a, NULL, made, 1000) == NTC_OK, "%s", ntc_last_error());
 		ck_assert_int_ge(ntc_put(b, NULL, made, 1000), NTC_OK);
@@ -214,7 +214,7 @@ START_TEST(test_rotten_file)
 {
 	struct ntc_test_daemon d = { 0 };
 	struct ntc_key *key = key_of(1);
-	struct ntc_entry *entry = entry_of(key, 5000, 'x'), *got;
+	struct ntc_entry *entry = entry_of(key, 100000, 'x'), *got;
 	struct ntc_answer answer;
 	struct ntc_client *client;
 	struct ntc_test_output output;
@@ -224,7 +224,7 @@ START_TEST(test_rotten_file)
 	ck_assert_int_eq(ntc_put(client, NULL, entry, 1), NTC_OK);
 	ck_assert_int_eq(ntc_sync(client, LIMIT_MS), NTC_OK);
 	ntc_test_command(&output, LIMIT_MS, "sh", "-c",
-			 "f=$(find \"$0\" -type f -size +4k -path '*/[0-9a-f][0-9a-f]/*') && chmod u+w $f && "
+			 "f=$(find \"$0\" -type f -size +16k -path '*/[0-9a-f][0-9a-f]/*') && chmod u+w $f && "
 			 "printf y | dd of=$f bs=1 seek=1000 conv=notrunc",
 			 d.cache, NULL);
 	ck_assert_msg(output.code == 0, "%s", output.err);
@@ -233,7 +233,7 @@ START_TEST(test_rotten_file)
 	/* Whatever the daemon has of it in memory: what comes is right or is made again. */
 	switch (ntc_acquire(client, key, NULL, &answer)) {
 	case NTC_OK:
-		ck_assert(holds(answer.entry, 5000, 'x'));
+		ck_assert(holds(answer.entry, 100000, 'x'));
 		break;
 	case NTC_MAKE:
 		ck_assert_int_eq(ntc_put(client, answer.lease, entry, 1), NTC_OK);
@@ -529,7 +529,7 @@ START_TEST(test_restart)
 {
 	struct ntc_test_daemon d = { 0 };
 	struct ntc_key *key = key_of(1);
-	struct ntc_entry *entry = entry_of(key, 100, 'x'), *got;
+	struct ntc_entry *entry = entry_of(key, 100000, 'x'), *got;
 	struct ntc_client *client;
 
 	ntc_test_start(&d, NULL);
@@ -544,7 +544,7 @@ START_TEST(test_restart)
 	ntc_test_start(&d, NULL);
 	ck_assert(ntc_test_until(ntc_test_ms(LIMIT_MS), pings, client));
 	ck_assert_int_eq(ntc_lookup(client, key, LIMIT_MS, &got), NTC_OK);
-	ck_assert(holds(got, 100, 'x'));
+	ck_assert(holds(got, 100000, 'x'));
 	ntc_entry_unref(got);
 	ntc_entry_unref(entry);
 	ntc_key_free(key);

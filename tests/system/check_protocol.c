@@ -72,10 +72,11 @@ static void send_acquire(struct wire *w, uint64_t id, uint64_t task, uint32_t fl
 			     -1));
 }
 
+/* Large enough for a file of its own. */
 static void send_put(struct wire *w, uint64_t id, uint64_t lease, struct ntc_view key)
 {
 	size_t size;
-	uint8_t *body = body_of(key, 100, &size);
+	uint8_t *body = body_of(key, 20000, &size);
 
 	ck_assert(wire_frame(w, NTC_MSG_PUT, id,
 			     PAYLOAD(put, .lease = lease, .cost_ns = 1, .size = size, .body = ntc_view(body, size)), -1));

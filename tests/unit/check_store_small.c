@@ -1,0 +1,364 @@
+/* Small images, which live in the index: the same promises as for files, and nothing of them anywhere else. */
+#include "store_fixture.h"
+
+#include <signal.h>
+#include <sqlite3.h>
+#include <sys/resource.h>
+
+#include "store/image.h"
+
+static void setup(void)
+{
+	options = (struct ntc_store_options){ .inline_max = NTC_INLINE_IMAGE_MAX };
+	make_dir();
+	open_store();
+}
+
+static void teardown(void)
+{
+	close_store();
+	remove_dir();
+}
+
+/* Ask the index of a closed store. */
+static long long ask(const char *question)
+{
+	sqlite3_stmt *stmt;
+	long long answer;
+	sqlite3 *db;
+
+	ck_assert_int_eq(sqlite3_open(file("index.sqlite3"), &db), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_prepare_v2(db, question, -1, &stmt, NULL), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_step(stmt), SQLITE_ROW);
+	answer = sqlite3_column_int64(stmt, 0);
+	ck_assert_int_eq(sqlite3_finalize(stmt), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+	return answer;
+}
+
+static void run_sql(const char *text)
+{
+	sqlite3 *db;
+
+	ck_assert_int_eq(sqlite3_open(file("index.sqlite3"), &db), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+}
+
+/* Every row has its image and every image its row. */
+static void check_index(long long rows)
+{
+	ck_assert_int_eq(ask("SELECT count(*) FROM entry"), rows);
+	ck_assert_int_eq(ask("SELECT count(*) FROM entry WHERE image != 0"), ask("SELECT count(*) FROM image"));
+	ck_assert_int_eq(ask("SELECT count(*) FROM entry JOIN image ON id = image WHERE size = length(bytes)"),
+			 ask("SELECT count(*) FROM image"));
+}
+
+/* The size of a part with which an image has exactly `size` bytes. */
+static size_t part_of(size_t size)
+{
+	struct ntc_buffer *image = make_image(1, 'x', 64);
+	size_t part = size - image->len + 64;
+
+	ntc_buffer_unref(image);
+	return part;
+}
+
+START_TEST(size_decides_where)
+{
+	size_t most = part_of(NTC_INLINE_IMAGE_MAX);
+	struct answer a = { 0 }, b = { 0 };
+
+	put_now(1, 'x', most);
+	put_now(2, 'y', most + 1);
+	ck_assert(!exists(blob_file(1)));
+	ck_assert(exists(blob_file(2)));
+	for (int i = 0; i < 2; i++) {
+		struct ntc_buffer *image = make_image(1, 'x', most);
+
+		load(1, &a);
+		load(2, &b);
+		wait_for(&a.loaded);
+		wait_for(&b.loaded);
+		ck_assert_int_eq(a.load_st, NTC_ST_OK);
+		ck_assert(!a.had_fd);
+		ck_assert_uint_eq(a.row.flags, NTC_ROW_INDEX);
+		ck_assert_uint_eq(a.row.size, NTC_INLINE_IMAGE_MAX);
+		ck_assert_uint_eq(a.row.cost_ns, 77);
+		ck_assert(ntc_view_equal(view_of(image), view_of(a.image)));
+		ck_assert_int_eq(b.load_st, NTC_ST_OK);
+		ck_assert(b.had_fd);
+		ck_assert_uint_eq(b.row.flags, 0);
+		ntc_buffer_unref(image);
+		a.loaded = b.loaded = 0;
+		reopen_store();
+	}
+	ntc_buffer_unref(a.image);
+	ntc_buffer_unref(b.image);
+	ck_assert_uint_eq(stats_now().entries, 2);
+	ck_assert_uint_eq(stats_now().adopted + stats_now().dropped_rows, 0);
+	/* Where it is stays, whatever the limit is now. */
+	close_store();
+	options.inline_max = 0;
+	open_store();
+	ck_assert_int_eq(load_now(1, 'x', most), NTC_ST_OK);
+	ck_assert_int_eq(put_now(1, 'x', most), NTC_STORED_KNOWN);
+	ck_assert_uint_eq(remove_now(1), 1);
+	options.inline_max = 2 * NTC_INLINE_IMAGE_MAX;
+	reopen_store();
+	ck_assert_int_eq(load_now(1, 'x', most), NTC_ST_NOT_FOUND);
+	ck_assert_int_eq(load_now(2, 'y', most + 1), NTC_ST_OK);
+	ck_assert_uint_eq(remove_now(2), 1);
+	ck_assert(!exists(blob_file(2)));
+	close_store();
+	check_index(0);
+	open_store();
+}
+END_TEST
+
+START_TEST(small_entries_take_no_files)
+{
+	struct answer *a = calloc(200, sizeof(*a));
+
+	for (unsigned i = 0; i < 200; i++)
+		put(i, 'x', 100, &a[i]);
+	for (unsigned i = 0; i < 200; i++)
+		wait_for(&a[i].durable);
+	free(a);
+	/* Not even directories. */
+	ck_assert_int_eq(count_names(file("default"), ""), 2);
+	reopen_store();
+	for (unsigned i = 0; i < 200; i++)
+		ck_assert_int_eq(load_now(i, 'x', 100), NTC_ST_OK);
+	close_store();
+	check_index(200);
+	open_store();
+}
+END_TEST
+
+START_TEST(second_put_is_known_or_differs)
+{
+	struct answer a[5] = { 0 };
+
+	put_now(1, 'x', 100);
+	ck_assert_int_eq(put_now(1, 'x', 100), NTC_STORED_KNOWN);
+	ck_assert_int_eq(put_now(1, 'y', 100), NTC_STORED_DIFFERS);
+	/* A file would go elsewhere; the first stays. */
+	ck_assert_int_eq(put_now(1, 'y', 100000), NTC_STORED_DIFFERS);
+	ck_assert(!exists(blob_file(1)));
+	ck_assert_int_eq(load_now(1, 'x', 100), NTC_ST_OK);
+	/* In order behind a compare, from the index to a file and back. */
+	put(1, 'y', 100, &a[0]);
+	remove_key(1, &a[1]);
+	put(1, 'y', 100000, &a[2]);
+	remove_key(1, &a[3]);
+	put(1, 'z', 200, &a[4]);
+	wait_for(&a[4].decided);
+	wait_for(&a[4].durable);
+	ck_assert_int_eq(a[0].stored, NTC_STORED_DIFFERS);
+	ck_assert_uint_eq(a[1].remove_count, 1);
+	ck_assert_int_eq(a[2].stored, NTC_STORED_NEW);
+	ck_assert_uint_eq(a[3].remove_count, 1);
+	ck_assert_int_eq(load_now(1, 'z', 200), NTC_ST_OK);
+	ck_assert(!exists(blob_file(1)));
+	close_store();
+	check_index(1);
+	open_store();
+}
+END_TEST
+
+static bool holds(const char *path, const void *what, size_t len)
+{
+	FILE *f = fopen(path, "r");
+	char *bytes;
+	bool found;
+	long size;
+
+	if (!f)
+		return false;
+	fseek(f, 0, SEEK_END);
+	size = ftell(f);
+	rewind(f);
+	bytes = malloc((size_t)size + 1);
+	ck_assert_uint_eq(fread(bytes, 1, (size_t)size, f), (size_t)size);
+	fclose(f);
+	found = memmem(bytes, (size_t)size, what, len) != NULL;
+	free(bytes);
+	return found;
+}
+
+START_TEST(removed_is_gone_for_good)
+{
+	char bytes[64];
+
+	memset(bytes, 'q', sizeof(bytes));
+	for (unsigned i = 0; i < 60; i++)
+		put_now(i, i == 30 || i == 31 ? 'q' : 'x', i % 2 ? 7000 : 700);
+	close_store();
+	ck_assert(holds(file("index.sqlite3"), bytes, sizeof(bytes)));
+	open_store();
+	ck_assert_uint_eq(remove_now(30), 1);
+	ck_assert_uint_eq(remove_now(31), 1);
+	ck_assert_uint_eq(remove_now(31), 0);
+	ck_assert_int_eq(load_now(30, 'q', 700), NTC_ST_NOT_FOUND);
+	close_store();
+	/* Not even in its ruins. */
+	ck_assert(!holds(file("index.sqlite3"), bytes, sizeof(bytes)));
+	check_index(58);
+	open_store();
+	ck_assert_int_eq(load_now(30, 'q', 700), NTC_ST_NOT_FOUND);
+	ck_assert_int_eq(load_now(31, 'q', 7000), NTC_ST_NOT_FOUND);
+	ck_assert_int_eq(load_now(32, 'x', 700), NTC_ST_OK);
+	ck_assert_uint_eq(stats_now().entries, 58);
+}
+END_TEST
+
+START_TEST(evicted_rows_take_their_images_along)
+{
+	size_t size;
+
+	put_now(0, 'x', 2000);
+	put_now(1, 'x', 100000);
+	size = stats_now().bytes;
+	close_store();
+	options.max_bytes = 10 * size;
+	open_store();
+	for (unsigned i = 2; i < 40; i++)
+		put_now(i, 'x', i % 2 ? 100000 : 2000);
+	reopen_store();
+	ck_assert_uint_gt(stats_now().entries, 10);
+	ck_assert_uint_lt(stats_now().entries, 25);
+	ck_assert_uint_le(stats_now().bytes, 10 * size);
+	ck_assert_int_eq(load_now(0, 'x', 2000), NTC_ST_NOT_FOUND);
+	ck_assert_int_eq(load_now(38, 'x', 2000), NTC_ST_OK);
+	size = stats_now().entries;
+	close_store();
+	check_index((long long)size);
+	open_store();
+}
+END_TEST
+
+/* A file that an eviction or a failed put left under the digest of an entry in the index. */
+static void leave_file(unsigned n, uint8_t fill)
+{
+	struct ntc_buffer *image = make_image(n, fill, 100);
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s", blob_file(n));
+	*strrchr(path, '/') = '\0';
+	ck_assert(mkdir(path, 0700) == 0 || errno == EEXIST);
+	write_file(blob_file(n), image->bytes, image->len);
+	ntc_buffer_unref(image);
+}
+
+START_TEST(row_wins_over_a_file_that_was_left)
+{
+	put_now(1, 'x', 100);
+	close_store();
+	leave_file(1, 'y');
+	open_store();
+	ck_assert_int_eq(load_now(1, 'x', 100), NTC_ST_OK);
+	reopen_store();
+	ck_assert(!exists(blob_file(1)));
+	ck_assert_uint_eq(stats_now().entries, 1);
+	ck_assert_uint_eq(stats_now().adopted, 0);
+	/* A removal takes both. */
+	leave_file(1, 'y');
+	ck_assert_uint_eq(remove_now(1), 1);
+	ck_assert(!exists(blob_file(1)));
+	reopen_store();
+	ck_assert_int_eq(load_now(1, 'y', 100), NTC_ST_NOT_FOUND);
+}
+END_TEST
+
+START_TEST(damaged_image_is_a_miss)
+{
+	put_now(1, 'x', 100);
+	put_now(2, 'x', 5000);
+	put_now(3, 'x', 100);
+	put_now(4, 'x', 100);
+	close_store();
+	/* A wrong byte, a cut tail, another entry's. */
+	run_sql("UPDATE image SET bytes = CAST(substr(bytes, 1, 200) || x'21' || substr(bytes, 202) AS BLOB) WHERE id = 1;"
+		"UPDATE image SET bytes = substr(bytes, 1, 3000) WHERE id = 2;"
+		"UPDATE image SET bytes = (SELECT bytes FROM image WHERE id = 4) WHERE id = 3");
+	open_store();
+	ck_assert_uint_eq(stats_now().entries, 4);
+	for (unsigned i = 1; i < 4; i++)
+		ck_assert_int_eq(load_now(i, 'x', i == 2 ? 5000 : 100), NTC_ST_NOT_FOUND);
+	ck_assert_int_eq(load_now(4, 'x', 100), NTC_ST_OK);
+	ck_assert_uint_eq(stats_now().quarantined, 3);
+	ck_assert_int_eq(put_now(1, 'y', 100), NTC_STORED_NEW);
+	reopen_store();
+	ck_assert_uint_eq(stats_now().entries, 2);
+	close_store();
+	check_index(2);
+	open_store();
+}
+END_TEST
+
+/* As on a full disk. */
+static void allow_writes(bool allow)
+{
+	static struct rlimit limit;
+	struct rlimit none;
+
+	if (!limit.rlim_max)
+		ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	none = limit;
+	none.rlim_cur = 0;
+	ck_assert(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, allow ? &limit : &none), 0);
+}
+
+START_TEST(what_cannot_be_written_changes_nothing)
+{
+	struct answer a = { 0 }, b = { 0 }, c = { 0 };
+
+	put_now(1, 'x', 100);
+	put_now(2, 'x', 100000);
+	allow_writes(false);
+	put(3, 'x', 100, &a);
+	wait_for(&a.durable);
+	remove_key(1, &b);
+	wait_for(&b.removed);
+	remove_key(2, &c);
+	wait_for(&c.removed);
+	allow_writes(true);
+	ck_assert_int_ne(a.durable_st, NTC_ST_OK);
+	ck_assert_int_eq(load_now(3, 'x', 100), NTC_ST_NOT_FOUND);
+	/* The image in the index is still there, and so is the entry; a file is gone whatever the index says. */
+	ck_assert_int_ne(b.remove_st, NTC_ST_OK);
+	ck_assert_int_eq(load_now(1, 'x', 100), NTC_ST_OK);
+	ck_assert_int_eq(c.remove_st, NTC_ST_OK);
+	ck_assert_int_eq(load_now(2, 'x', 100000), NTC_ST_NOT_FOUND);
+	ck_assert_uint_eq(remove_now(1), 1);
+	ck_assert_int_eq(put_now(3, 'y', 100), NTC_STORED_NEW);
+	reopen_store();
+	ck_assert_int_eq(load_now(1, 'x', 100), NTC_ST_NOT_FOUND);
+	ck_assert_int_eq(load_now(2, 'x', 100000), NTC_ST_NOT_FOUND);
+	ck_assert_int_eq(load_now(3, 'y', 100), NTC_ST_OK);
+	close_store();
+	check_index(1);
+	open_store();
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("store_small");
+	TCase *tc = tcase_create("store_small");
+
+	tcase_set_timeout(tc, 60);
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, size_decides_where);
+	tcase_add_test(tc, small_entries_take_no_files);
+	tcase_add_test(tc, second_put_is_known_or_differs);
+	tcase_add_test(tc, removed_is_gone_for_good);
+	tcase_add_test(tc, evicted_rows_take_their_images_along);
+	tcase_add_test(tc, row_wins_over_a_file_that_was_left);
+	tcase_add_test(tc, damaged_image_is_a_miss);
+	tcase_add_test(tc, what_cannot_be_written_changes_nothing);
+	suite_add_tcase(suite, tc);
+	return run_suite(suite);
+}
