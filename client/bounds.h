@@ -33,6 +33,9 @@
 /* --- sizes -------------------------------------------------------------------------------- */
 
 #define NTC_LIMIT_WINDOW 512                        /* keys of one acquire_many asked for at once */
+#define NTC_LIMIT_MANY 64                           /* entries shown or verified at once */
+#define NTC_LIMIT_IMPORTS 512                       /* entries imported at once; and their bytes, one of any size */
+#define NTC_LIMIT_IMPORT_BYTES (64u << 20)
 #define NTC_LIMIT_HITS 256                          /* digests counted before a batch is sent */
 #define NTC_LIMIT_FDS 16                            /* received descriptors waiting for their frame */
 #define NTC_LIMIT_REASON 512                        /* bytes of ntc_last_error() */

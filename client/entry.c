@@ -278,3 +278,52 @@ NTC_API bool ntc_entry_stamp(const struct ntc_entry *entry, struct ntc_stamp_vie
 	memcpy(view->exe, stamp.exe, sizeof(view->exe));
 	return true;
 }
+
+/* --- images ------------------------------------------------------------------------------- */
+
+NTC_API size_t ntc_entry_image_size(const struct ntc_entry *entry)
+{
+	return entry->body.bytes.len + NTC_STAMP_SIZE;
+}
+
+NTC_API void ntc_entry_image(const struct ntc_entry *entry, bool stamp, void *image)
+{
+	uint8_t *behind = (uint8_t *)image + entry->body.bytes.len;
+	struct ntc_stamp good;
+
+	memcpy(image, entry->body.bytes.p, entry->body.bytes.len);
+	if (stamp && entry->stamp && ntc_stamp_read(entry->stamp, &entry->body.checksum, &good) == NTC_ST_OK)
+		memcpy(behind, entry->stamp, NTC_STAMP_SIZE);
+	else
+		memset(behind, 0, NTC_STAMP_SIZE);
+}
+
+NTC_API enum ntc_err ntc_entry_from_bytes(const void *image, size_t size, struct ntc_entry **entry)
+{
+	struct ntc_reason why;
+	struct ntc_stamp stamp;
+	uint8_t *memory = NULL;
+	enum ntc_status st;
+
+	ntc_explain_clear();
+	if (entry)
+		*entry = NULL;
+	if (!entry || !image)
+		return ntc_explain(NTC_E_INVALID, "no image, or no place for the entry");
+	if (size > NTC_BODY_MAX + NTC_STAMP_SIZE)
+		return ntc_explain(NTC_E_TOO_LARGE, "an image of %zu bytes", size);
+	memory = ntc_image_memory(size ? size : 1);
+	if (!memory)
+		return ntc_explain(NTC_E_NO_MEMORY, "out of memory");
+	memcpy(memory, image, size);
+	st = ntc_entry_from_image(memory, size, ntc_view(NULL, 0), NTC_FROM_MAKER, entry, &why);
+	if (st)
+		return ntc_explain(st == NTC_ST_NO_MEMORY ? NTC_E_NO_MEMORY : NTC_E_FORMAT, "%s", why.text);
+	st = ntc_stamp_read((*entry)->stamp, &(*entry)->body.checksum, &stamp);
+	if (st && st != NTC_ST_NOT_FOUND) {
+		ntc_entry_unref(*entry);
+		*entry = NULL;
+		return ntc_explain(NTC_E_FORMAT, "its stamp is damaged, or another entry's");
+	}
+	return NTC_OK;
+}

@@ -3,6 +3,7 @@
 #include "client/entry.h"
 #include "client/key.h"
 #include "client/ladder.h"
+#include "client/many.h"
 #include "proto/key.h"
 
 static struct ntc_view payload_of(const struct ntc_reply *reply)
@@ -179,16 +180,39 @@ NTC_API enum ntc_err ntc_list(struct ntc_client *client, unsigned kind, int time
 	return err == NTC_MISS ? NTC_OK : err;
 }
 
+/* The entry and row of an answer to SHOW of `digest`. */
+static enum ntc_err take_shown(const struct ntc_reply *reply, const struct ntc_digest *digest, struct ntc_row_view *row,
+			       struct ntc_entry **entry)
+{
+	struct ntc_msg_shown shown;
+	struct ntc_reader r;
+	struct ntc_row found;
+	enum ntc_err err;
+
+	if (!ntc_msg_shown_read(payload_of(reply), &shown))
+		return malformed("SHOWN");
+	r = ntc_reader(shown.row.p, shown.row.len);
+	found = ntc_row_read(&r);
+	if (!ntc_read_done(&r))
+		return malformed("SHOWN");
+	err = ntc_ladder_entry(reply, shown.size, shown.image, ntc_view(NULL, 0), NTC_FROM_SOCKET, entry);
+	if (!err && !ntc_digest_equal(&(*entry)->digest, digest)) {
+		ntc_entry_unref(*entry);
+		*entry = NULL;
+		err = ntc_explain(NTC_E_FORMAT, "the daemon showed another entry");
+	}
+	if (!err && row)
+		*row = row_view(&found);
+	return err;
+}
+
 NTC_API enum ntc_err ntc_show(struct ntc_client *client, const struct ntc_digest *digest, int timeout_ms,
 			      struct ntc_row_view *row, struct ntc_entry **entry)
 {
 	uint64_t deadline = ntc_deadline(timeout_ms, NTC_LIMIT_REQUEST);
 	struct ntc_msg_show message = { .nothing = "" };
-	struct ntc_msg_shown shown;
 	struct ntc_reply reply;
 	struct ntc_pack pack;
-	struct ntc_reader r;
-	struct ntc_row found;
 	enum ntc_err err = ntc_client_enter(client);
 
 	if (entry)
@@ -204,29 +228,123 @@ NTC_API enum ntc_err ntc_show(struct ntc_client *client, const struct ntc_digest
 		return ntc_explain(NTC_E_NO_MEMORY, "out of memory");
 	err = ntc_call(client, NTC_MSG_SHOW, ntc_pack_view(&pack), NTC_MSG_SHOWN, deadline, &reply);
 	ntc_pack_release(&pack);
-	if (err)
-		return err;
-	if (!ntc_msg_shown_read(payload_of(&reply), &shown)) {
-		err = malformed("SHOWN");
-		goto out;
-	}
-	r = ntc_reader(shown.row.p, shown.row.len);
-	found = ntc_row_read(&r);
-	if (!ntc_read_done(&r)) {
-		err = malformed("SHOWN");
-		goto out;
-	}
-	err = ntc_ladder_entry(&reply, shown.size, shown.image, ntc_view(NULL, 0), NTC_FROM_SOCKET, entry);
-	if (!err && !ntc_digest_equal(&(*entry)->digest, digest)) {
-		ntc_entry_unref(*entry);
-		*entry = NULL;
-		err = ntc_explain(NTC_E_FORMAT, "the daemon showed another entry");
-	}
-	if (!err && row)
-		*row = row_view(&found);
-out:
+	if (!err)
+		err = take_shown(&reply, digest, row, entry);
 	ntc_reply_clear(&reply);
 	return err;
+}
+
+/* --- many --------------------------------------------------------------------------------- */
+
+/* Entries that are asked for one by one, by digest. */
+struct asked {
+	const struct ntc_digest *digests;
+	size_t count, next;
+	uint32_t flags;
+	ntc_shown_fn *shown;
+	ntc_verified_fn *verified;
+	void *ctx;
+};
+
+static enum ntc_err next_show(void *ctx, struct ntc_many *many, struct ntc_job *job)
+{
+	struct asked *asked = ctx;
+	struct ntc_msg_show message = { .nothing = "" };
+	struct ntc_pack pack;
+	enum ntc_err err;
+
+	if (asked->next == asked->count)
+		return NTC_MISS;
+	message.digest = asked->digests[asked->next++];
+	if (!ntc_encode_show(&pack, &message))
+		return ntc_explain(NTC_E_NO_MEMORY, "out of memory");
+	err = ntc_many_send(many, job, NTC_MSG_SHOW, ntc_pack_view(&pack), -1);
+	ntc_pack_release(&pack);
+	return err;
+}
+
+static enum ntc_err take_show(void *ctx, struct ntc_many *many, struct ntc_job *job)
+{
+	const struct ntc_reply *reply = &job->request.reply;
+	const struct asked *asked = ctx;
+	struct ntc_row_view row = { .kind = 0 };
+	struct ntc_entry *entry = NULL;
+	enum ntc_err err;
+	bool go_on;
+
+	if (reply->type == NTC_MSG_SHOWN)
+		err = take_shown(reply, &asked->digests[job->index], &row, &entry);
+	else if (reply->type == NTC_MSG_ERROR)
+		err = ntc_call_error(many->conn, reply, NULL);
+	else
+		err = ntc_call_malformed(many->conn, reply->type);
+	if (err == NTC_E_PROTOCOL)
+		return err;
+	go_on = asked->shown(asked->ctx, job->index, err, &row, entry);
+	ntc_entry_unref(entry);
+	return go_on ? NTC_OK : NTC_MISS;
+}
+
+static enum ntc_err next_verify(void *ctx, struct ntc_many *many, struct ntc_job *job)
+{
+	struct asked *asked = ctx;
+	struct ntc_msg_verify message = { .flags = asked->flags };
+	struct ntc_pack pack;
+	enum ntc_err err;
+
+	if (asked->next == asked->count)
+		return NTC_MISS;
+	message.digest = asked->digests[asked->next++];
+	if (!ntc_encode_verify(&pack, &message))
+		return ntc_explain(NTC_E_NO_MEMORY, "out of memory");
+	err = ntc_many_send(many, job, NTC_MSG_VERIFY, ntc_pack_view(&pack), -1);
+	ntc_pack_release(&pack);
+	return err;
+}
+
+static enum ntc_err take_verify(void *ctx, struct ntc_many *many, struct ntc_job *job)
+{
+	const struct ntc_reply *reply = &job->request.reply;
+	struct ntc_msg_verified verified = { .size = 0 };
+	const struct asked *asked = ctx;
+	enum ntc_err err = NTC_OK;
+
+	if (reply->type == NTC_MSG_ERROR)
+		err = ntc_call_error(many->conn, reply, NULL);
+	else if (reply->type != NTC_MSG_VERIFIED || !ntc_msg_verified_read(payload_of(reply), &verified))
+		err = ntc_call_malformed(many->conn, reply->type);
+	if (err == NTC_E_PROTOCOL)
+		return err;
+	if (!err && verified.status)
+		err = ntc_explain(NTC_E_FORMAT, "%.*s", (int)(verified.text.len < 400 ? verified.text.len : 400),
+				  verified.text.len ? (const char *)verified.text.p : "");
+	return asked->verified(asked->ctx, job->index, err, verified.size) ? NTC_OK : NTC_MISS;
+}
+
+static enum ntc_err ask_many(struct ntc_client *client, struct asked *asked, int timeout_ms,
+			     const struct ntc_many_ops *ops)
+{
+	enum ntc_err err = ntc_client_enter(client);
+
+	if (!err && ((asked->count && !asked->digests) || (!asked->shown && !asked->verified)))
+		err = ntc_explain(NTC_E_INVALID, "no digests, or no function");
+	return err ? err : ntc_many(client, NTC_LIMIT_MANY, timeout_ms, NTC_LIMIT_SYNC, ops, asked);
+}
+
+NTC_API enum ntc_err ntc_show_many(struct ntc_client *client, const struct ntc_digest *digests, size_t count,
+				   int timeout_ms, ntc_shown_fn *fn, void *ctx)
+{
+	struct asked asked = { .digests = digests, .count = count, .shown = fn, .ctx = ctx };
+
+	return ask_many(client, &asked, timeout_ms, &(struct ntc_many_ops){ next_show, take_show });
+}
+
+NTC_API enum ntc_err ntc_verify_many(struct ntc_client *client, const struct ntc_digest *digests, size_t count,
+				     unsigned flags, int timeout_ms, ntc_verified_fn *fn, void *ctx)
+{
+	struct asked asked = { .digests = digests, .count = count, .flags = flags, .verified = fn, .ctx = ctx };
+
+	return ask_many(client, &asked, timeout_ms, &(struct ntc_many_ops){ next_verify, take_verify });
 }
 
 /* --- statistics --------------------------------------------------------------------------- */

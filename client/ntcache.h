@@ -277,6 +277,15 @@ struct ntc_stamp_view {
 NTC_API bool ntc_entry_stamp(const struct ntc_entry *entry, struct ntc_stamp_view *stamp);
 
 /*
+ * The image of an entry, as bundles hold it: its body with the stamp behind it (docs/entry.md). Writing: `size` bytes, which
+ * ntc_entry_image_size() tells, with an empty stamp unless `stamp` and the entry bears a good one. Reading: `image` is copied, and checked
+ * whole, the stamp too; NTC_E_FORMAT, NTC_E_TOO_LARGE or NTC_E_NO_MEMORY.
+ */
+NTC_API size_t ntc_entry_image_size(const struct ntc_entry *entry);
+NTC_API void ntc_entry_image(const struct ntc_entry *entry, bool stamp, void *image);
+NTC_API enum ntc_err ntc_entry_from_bytes(const void *image, size_t size, struct ntc_entry **entry);
+
+/*
  * All parts as files, published together by one rename into a directory that this user's processes share
  * ($NTCACHE_PARTS, else $XDG_CACHE_HOME/ntcache/parts, else ~/.cache/ntcache/parts), and the path of one:
  * for dlopen(), import and tools. Written once per entry; compared byte by byte at each call, and mended if somebody
@@ -422,6 +431,37 @@ NTC_API enum ntc_err ntc_list(struct ntc_client *client, unsigned kind, int time
 /* One entry by digest, for people: counts as no hit. `row` may be NULL. */
 NTC_API enum ntc_err ntc_show(struct ntc_client *client, const struct ntc_digest *digest, int timeout_ms,
 			      struct ntc_row_view *row, struct ntc_entry **entry);
+
+/*
+ * Many of them, several asked for at a time, in the order in which they are given: `fn` gets the place in `digests`, what ntc_show() would
+ * return for it (ntc_last_error() says why), and row and entry, borrowed for the call. It returns false to stop. NTC_OK when all were answered or
+ * `fn` stopped; else the daemon went away or was silent for `timeout_ms`.
+ */
+typedef bool ntc_shown_fn(void *ctx, size_t i, enum ntc_err err, const struct ntc_row_view *row,
+			  struct ntc_entry *entry);
+NTC_API enum ntc_err ntc_show_many(struct ntc_client *client, const struct ntc_digest *digests, size_t count,
+				   int timeout_ms, ntc_shown_fn *fn, void *ctx);
+
+/*
+ * Have the daemon compare what its disk has of these entries with their checksums and keys. As above; `err` is NTC_OK: it is good, `size`
+ * bytes were read; NTC_E_FORMAT: it is damaged, or gone from the disk; NTC_MISS: there is no such entry (any more); else it could not be read. With
+ * NTC_VERIFY_REPAIR what is damaged is set aside: a miss from now on.
+ */
+#define NTC_VERIFY_REPAIR 1u
+typedef bool ntc_verified_fn(void *ctx, size_t i, enum ntc_err err, uint64_t size);
+NTC_API enum ntc_err ntc_verify_many(struct ntc_client *client, const struct ntc_digest *digests, size_t count,
+				     unsigned flags, int timeout_ms, ntc_verified_fn *fn, void *ctx);
+
+/*
+ * Put many entries that were made elsewhere or earlier, many under way at a time. `next` gives them (they are unreffed), NULL at the end; `fn`
+ * gets each in the same order, borrowed, with what became of it: NTC_OK: new, and durable; NTC_KNOWN; NTC_DIFFERS; or why it was refused
+ * (ntc_last_error()). Stamps that the entries bear are taken from the daemon's own user and root, and made anew for others. Returns NTC_OK when all that
+ * were given are answered and durable, or `fn` stopped; as above.
+ */
+typedef struct ntc_entry *ntc_import_next_fn(void *ctx);
+typedef bool ntc_import_fn(void *ctx, struct ntc_entry *entry, enum ntc_err err);
+NTC_API enum ntc_err ntc_import(struct ntc_client *client, int timeout_ms, ntc_import_next_fn *next,
+				ntc_import_fn *fn, void *ctx);
 
 /* The daemon's counters in order of names (docs/stats.md); `name` is borrowed for the call. */
 typedef void ntc_counter_fn(void *ctx, const char *name, int64_t value);

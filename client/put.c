@@ -9,6 +9,7 @@
 #include "client/entry.h"
 #include "client/errmap.h"
 #include "client/lease.h"
+#include "client/put.h"
 
 /* A memfd with the body, sealed so that the daemon may read it without fear; -1, explained. */
 static int sealed_memfd(struct ntc_view body)
@@ -40,8 +41,27 @@ static int sealed_memfd(struct ntc_view body)
 	return fd;
 }
 
-/* NTC_OK, NTC_KNOWN or NTC_DIFFERS; NTC_E_PROTOCOL if it says neither. */
-static enum ntc_err stored(struct ntc_conn *conn, const struct ntc_reply *reply)
+enum ntc_err ntc_put_prepare(struct ntc_conn *conn, struct ntc_view body, bool *inside, int *fd)
+{
+	uint64_t most = conn->greeting.max_inline;
+
+	*inside = false;
+	*fd = -1;
+	if (body.len > conn->greeting.max_body)
+		return ntc_explain(NTC_E_TOO_LARGE, "an entry of %zu bytes; this daemon takes at most %llu",
+				   body.len, (unsigned long long)conn->greeting.max_body);
+	if (!(conn->greeting.capabilities & NTC_CAN_WRITE))
+		return ntc_explain(NTC_E_DENIED, "this user may only read");
+	/* The other fields take some of the frame. */
+	if (most > NTC_FRAME_MAX - 512)
+		most = NTC_FRAME_MAX - 512;
+	*inside = body.len <= most;
+	if (!*inside)
+		*fd = sealed_memfd(body);
+	return *inside || *fd >= 0 ? NTC_OK : NTC_E_NO_MEMORY;
+}
+
+enum ntc_err ntc_put_stored(struct ntc_conn *conn, const struct ntc_reply *reply)
 {
 	struct ntc_msg_stored message;
 
@@ -73,32 +93,22 @@ static enum ntc_err put_on(struct ntc_conn *conn, uint64_t lease, const struct n
 {
 	struct ntc_view body = entry->body.bytes;
 	struct ntc_msg_put message = { .lease = lease, .cost_ns = cost_ns, .size = body.len };
-	uint64_t most = conn->greeting.max_inline;
 	struct ntc_reply reply;
 	struct ntc_pack pack;
 	enum ntc_err err;
-	int fd = -1;
+	bool inside;
+	int fd;
 
-	if (body.len > conn->greeting.max_body)
-		return ntc_explain(NTC_E_TOO_LARGE, "an entry of %zu bytes; this daemon takes at most %llu",
-				   body.len, (unsigned long long)conn->greeting.max_body);
-	if (!(conn->greeting.capabilities & NTC_CAN_WRITE))
-		return ntc_explain(NTC_E_DENIED, "this user may only read");
-	/* The fields in front of the body take some of the frame. */
-	if (most > NTC_FRAME_MAX - 64)
-		most = NTC_FRAME_MAX - 64;
-	if (body.len <= most) {
+	err = ntc_put_prepare(conn, body, &inside, &fd);
+	if (err)
+		return err;
+	if (inside)
 		message.body = body;
-	} else {
-		fd = sealed_memfd(body);
-		if (fd < 0)
-			return NTC_E_NO_MEMORY;
-	}
 	if (ntc_encode_put(&pack, &message)) {
 		err = ntc_call_on(conn, NTC_MSG_PUT, ntc_pack_view(&pack), fd, NTC_MSG_STORED, deadline,
 				  &reply, NULL);
 		if (!err)
-			err = stored(conn, &reply);
+			err = ntc_put_stored(conn, &reply);
 		ntc_pack_release(&pack);
 		ntc_reply_clear(&reply);
 	} else {

@@ -1,10 +1,11 @@
 /*
- * PUT and SYNC: what a maker hands over, from its bytes to the disk.
+ * PUT, IMPORT and SYNC: what a maker hands over, or somebody brings from elsewhere, from its bytes to the disk.
  *
  *     bytes (inside, or a sealed memfd) ─► checked ─► stamped ─► the store says NEW, KNOWN, DIFFERS ─► the waits are
  *     answered, the lease ends, STORED is sent ─► later: durable, which SYNC waits for
  *
- * A PUT ends its lease whatever its answer.
+ * A PUT ends its lease whatever its answer. An IMPORT has none, and is answered when it is durable: who brings many
+ * keeps so many under way as fit into the queue, and hears of each what became of it.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -23,7 +24,10 @@ struct put {
 	uint64_t lease, cost_ns, number;
 	struct ntc_peer peer;
 	unsigned kind;
+	bool import;
 	struct ntc_buffer *image;       /* until it is decided */
+	size_t stamp_len;               /* of an import: the stamp that it brought, or 0 */
+	uint8_t stamp[];
 };
 
 /* A SYNC that waits for all puts up to a number, whoever's they are: one that was answered KNOWN leans on another's. */
@@ -40,11 +44,23 @@ static void put_free(struct put *put)
 	free(put);
 }
 
+/* It is about to be answered: who waits for that, or NULL. */
+static struct ntc_client_state *put_answered(const struct put *put)
+{
+	struct ntc_client_state *client = ntc_server_client(put->server, put->connection);
+
+	if (client && put->import)
+		client->pending--;
+	else if (client)
+		client->puts_undecided--;
+	return client;
+}
+
 /* Answer that it was not taken, end the lease, forget it. */
 static void put_refuse(struct put *put, enum ntc_status st, const char *text)
 {
+	struct ntc_client_state *client = put_answered(put);
 	struct ntc_server *server = put->server;
-	struct ntc_client_state *client = ntc_server_client(server, put->connection);
 
 	if (st == NTC_ST_COLLISION) {
 		server->stats.collisions++;
@@ -54,8 +70,6 @@ static void put_refuse(struct put *put, enum ntc_status st, const char *text)
 		ntc_log(NTC_LOG_NOTICE, "a put of pid %d is refused: %s", (int)put->peer.pid,
 			text ? text : ntc_status_text(st));
 	}
-	if (client)
-		client->puts_undecided--;
 	/* NO_SUCH_LEASE is fine: it was made without one, or too late. */
 	(void)ntc_flights_release(server->flights, put->connection, put->lease, ntc_clock_mono_ns());
 	if (client)
@@ -81,7 +95,7 @@ static void sync_answer(struct ntc_server *server, struct ntc_sync *sync)
 	free(sync);
 }
 
-/* A put is lost: its maker hears of it at the next SYNC, and so does everybody who was told KNOWN. */
+/* A put is lost: its maker hears of it at the next SYNC (of an import: in its answer), and so does everybody who was told KNOWN. */
 static void put_lost(struct put *put, enum ntc_status st)
 {
 	struct ntc_server *server = put->server;
@@ -89,13 +103,25 @@ static void put_lost(struct put *put, enum ntc_status st)
 	struct ntc_client_state *client;
 
 	TAILQ_FOREACH(client, &server->clients, link)
-		if ((client->leans || ntc_session_number(client->session) == put->connection) && !client->put_failure)
+		if ((client->leans || (!put->import && ntc_session_number(client->session) == put->connection)) &&
+		    !client->put_failure)
 			client->put_failure = st;
 	/* A full disk loses every put: say it now and then; `puts_lost` counts them. */
 	if (server->lost_said_ns && now - server->lost_said_ns < NTC_LOST_SAID_NS)
 		return;
 	server->lost_said_ns = now;
 	ntc_log(NTC_LOG_WARNING, "a put of pid %d was lost: %s", (int)put->peer.pid, ntc_status_text(st));
+}
+
+static void import_durable(struct put *put, enum ntc_status st)
+{
+	struct ntc_client_state *client = put_answered(put);
+
+	put->server->stats.imports += !st;
+	if (client && st)
+		ntc_reply_error(client->session, put->id, st, "it could not be written");
+	else if (client)
+		ntc_reply_stored(client->session, put->id, NTC_STORED_NEW);
 }
 
 static void put_durable(void *ctx, enum ntc_status st)
@@ -107,6 +133,8 @@ static void put_durable(void *ctx, enum ntc_status st)
 	server->puts_undurable--;
 	if (st)
 		put_lost(put, st);
+	if (put->import)
+		import_durable(put, st);
 	for (sync = TAILQ_FIRST(&server->syncs); sync; sync = next) {
 		next = TAILQ_NEXT(sync, link);
 		if (put->number <= sync->up_to && --sync->left == 0)
@@ -229,6 +257,7 @@ static void put_decided(void *ctx, enum ntc_status st, enum ntc_stored result)
 	struct put *put = ctx;
 	struct ntc_server *server = put->server;
 	struct ntc_client_state *client;
+	bool later = put->import && result == NTC_STORED_NEW;
 
 	if (st) {
 		/* It can't be kept, but it is what they wait for: better than that each makes it, one after the other. */
@@ -236,7 +265,7 @@ static void put_decided(void *ctx, enum ntc_status st, enum ntc_stored result)
 		put_refuse(put, st, NULL);
 		return;
 	}
-	if (put->cost_ns) {
+	if (put->cost_ns && !put->import) {
 		server->stats.makes++;
 		server->stats.makes_by_kind[put->kind]++;
 		server->stats.make_time_ns += put->cost_ns;
@@ -247,9 +276,8 @@ static void put_decided(void *ctx, enum ntc_status st, enum ntc_stored result)
 	} else {
 		hand_over(server, put->image, -1, put->cost_ns);
 	}
-	client = ntc_server_client(server, put->connection);
+	client = later ? NULL : put_answered(put);
 	if (client) {
-		client->puts_undecided--;
 		client->leans |= result == NTC_STORED_KNOWN;
 		ntc_reply_stored(client->session, put->id, result);
 	}
@@ -258,11 +286,45 @@ static void put_decided(void *ctx, enum ntc_status st, enum ntc_stored result)
 		put_free(put);
 		return;
 	}
-	server->stats.puts++;
+	server->stats.puts += !put->import;
 	put->number = ++server->last_put;
 	server->puts_undurable++;
 	ntc_buffer_unref(put->image);
 	put->image = NULL;
+}
+
+/* The stamp of a put, from what is known of its peer. */
+static struct ntc_stamp stamp_of(const struct put *put)
+{
+	struct ntc_stamp stamp = {
+		.put_wall_ns = ntc_clock_wall_ns(),
+		.cost_ns = put->cost_ns,
+		.uid = put->peer.uid,
+		.gid = put->peer.gid,
+		.pid = (uint32_t)put->peer.pid,
+	};
+
+	memcpy(stamp.host, put->server->host, sizeof(stamp.host));
+	memcpy(stamp.exe, put->peer.exe, sizeof(stamp.exe));
+	return stamp;
+}
+
+/*
+ * The stamp that an import brought says who made the entry, when and at what cost: the operator's word for that is taken. Of
+ * anybody else's only the cost is, as that of a put without a lease. An empty stamp says nothing.
+ */
+static enum ntc_status stamp_of_import(const struct put *put, const struct ntc_digest *checksum, struct ntc_stamp *stamp)
+{
+	enum ntc_status st = put->stamp_len ? ntc_stamp_read(put->stamp, checksum, stamp) : NTC_ST_NOT_FOUND;
+	uint64_t cost_ns = stamp->cost_ns;
+
+	if (st && st != NTC_ST_NOT_FOUND)
+		return st;
+	if (st || !ntc_peer_operates(&put->peer))
+		*stamp = stamp_of(put);
+	if (!st)
+		stamp->cost_ns = cost_ns;
+	return NTC_ST_OK;
 }
 
 /* The body is read and its seal is good: compare, stamp, give it to the store. */
@@ -270,13 +332,7 @@ static void put_submit(struct put *put)
 {
 	uint64_t body_len = put->image->len - NTC_STAMP_SIZE;
 	struct ntc_server *server = put->server;
-	struct ntc_stamp stamp = {
-		.put_wall_ns = ntc_clock_wall_ns(),
-		.cost_ns = put->cost_ns < NTC_COST_MAX_NS ? put->cost_ns : NTC_COST_MAX_NS,
-		.uid = put->peer.uid,
-		.gid = put->peer.gid,
-		.pid = (uint32_t)put->peer.pid,
-	};
+	struct ntc_stamp stamp = stamp_of(put);
 	struct ntc_lease_view lease;
 	struct ntc_body body;
 
@@ -286,6 +342,10 @@ static void put_submit(struct put *put)
 		return;
 	}
 	put->kind = body.kind;
+	if (put->import && stamp_of_import(put, &body.checksum, &stamp)) {
+		put_refuse(put, NTC_ST_BAD_IMAGE, "its stamp is damaged, or another entry's");
+		return;
+	}
 	if (!ntc_flights_find_lease(server->flights, put->connection, put->lease, &lease)) {
 		uint64_t held = ntc_clock_mono_ns() - lease.since_ns;
 
@@ -297,9 +357,9 @@ static void put_submit(struct put *put)
 		if (stamp.cost_ns > held)
 			stamp.cost_ns = held;
 	}
+	if (stamp.cost_ns > NTC_COST_MAX_NS)
+		stamp.cost_ns = NTC_COST_MAX_NS;
 	put->cost_ns = stamp.cost_ns;
-	memcpy(stamp.host, server->host, sizeof(stamp.host));
-	memcpy(stamp.exe, put->peer.exe, sizeof(stamp.exe));
 	ntc_stamp_write(&stamp, &body.checksum, put->image->bytes + body_len);
 	ntc_store_put(server->store, put->image, put_decided, put_durable, put);
 }
@@ -334,10 +394,37 @@ static enum ntc_status put_inline(struct put *put, struct ntc_view bytes, struct
 	return NTC_ST_OK;
 }
 
+/* Take up the body that a PUT or an IMPORT brought, inside or in `fd`. */
+static void put_take(struct put *put, uint64_t size, struct ntc_view body, int fd)
+{
+	struct ntc_server *server = put->server;
+	struct ntc_reason reason = { "" };
+	enum ntc_status st;
+
+	if (size > server->options.max_entry || size > NTC_BODY_MAX)
+		st = ntc_reject(&reason, NTC_ST_TOO_LARGE, "an entry of %llu bytes; this daemon takes at most %llu",
+				(unsigned long long)size, (unsigned long long)server->options.max_entry);
+	else if (fd < 0 && size != body.len)
+		st = ntc_reject(&reason, NTC_ST_BAD_MESSAGE, "a body of %zu bytes that says it has %llu", body.len,
+				(unsigned long long)size);
+	else if (fd >= 0 && body.len)
+		st = ntc_reject(&reason, NTC_ST_BAD_MESSAGE, "a body inside and a descriptor");
+	else if (fd < 0)
+		st = put_inline(put, body, &reason);
+	else if (ntc_ingest_check_fd(fd, size))
+		st = ntc_reject(&reason, NTC_ST_BAD_DESCRIPTOR, "%s", ntc_status_text(NTC_ST_BAD_DESCRIPTOR));
+	else if (size <= NTC_INGEST_ON_LOOP)
+		st = ntc_ingest_read(fd, size, &put->image);
+	else
+		st = ntc_ingest_queue(server->ingest, fd, size, put_ingested, put);
+	if (st)
+		put_refuse(put, st, reason.text[0] ? reason.text : NULL);
+	else if (put->image)
+		put_submit(put);
+}
+
 void ntc_put_handle(struct ntc_server *server, struct ntc_client_state *client, const struct ntc_frame *frame, int fd)
 {
-	struct ntc_reason reason = { "" };
-	enum ntc_status st = NTC_ST_OK;
 	struct ntc_msg_put m;
 	struct put *put;
 
@@ -362,25 +449,37 @@ void ntc_put_handle(struct ntc_server *server, struct ntc_client_state *client, 
 		.peer = *ntc_session_peer(client->session),
 	};
 	if (client->puts_undecided > NTC_SESSION_PUTS_MAX)
-		st = ntc_reject(&reason, NTC_ST_BUSY, "too many puts of this connection are unanswered");
-	else if (m.size > server->options.max_entry || m.size > NTC_BODY_MAX)
-		st = ntc_reject(&reason, NTC_ST_TOO_LARGE, "an entry of %llu bytes; this daemon takes at most %llu",
-				(unsigned long long)m.size, (unsigned long long)server->options.max_entry);
-	else if (fd < 0 && m.size != m.body.len)
-		st = ntc_reject(&reason, NTC_ST_BAD_MESSAGE, "a body of %zu bytes that says it has %llu", m.body.len,
-				(unsigned long long)m.size);
-	else if (fd >= 0 && m.body.len)
-		st = ntc_reject(&reason, NTC_ST_BAD_MESSAGE, "a body inside and a descriptor");
-	else if (fd < 0)
-		st = put_inline(put, m.body, &reason);
-	else if (ntc_ingest_check_fd(fd, m.size))
-		st = ntc_reject(&reason, NTC_ST_BAD_DESCRIPTOR, "%s", ntc_status_text(NTC_ST_BAD_DESCRIPTOR));
-	else if (m.size <= NTC_INGEST_ON_LOOP)
-		st = ntc_ingest_read(fd, m.size, &put->image);
+		put_refuse(put, NTC_ST_BUSY, "too many puts of this connection are unanswered");
 	else
-		st = ntc_ingest_queue(server->ingest, fd, m.size, put_ingested, put);
-	if (st)
-		put_refuse(put, st, reason.text[0] ? reason.text : NULL);
-	else if (put->image)
-		put_submit(put);
+		put_take(put, m.size, m.body, fd);
+}
+
+void ntc_import_handle(struct ntc_server *server, struct ntc_client_state *client, const struct ntc_frame *frame, int fd)
+{
+	struct ntc_msg_import m;
+	struct put *put;
+
+	if (!ntc_msg_import_read(frame->payload, &m) || (m.stamp.len && m.stamp.len != NTC_STAMP_SIZE)) {
+		ntc_reply_error(client->session, frame->id, NTC_ST_BAD_MESSAGE, NULL);
+		return;
+	}
+	if (client->pending >= NTC_SESSION_REQUESTS_MAX) {
+		ntc_reply_error(client->session, frame->id, NTC_ST_BUSY, NULL);
+		return;
+	}
+	put = calloc(1, sizeof(*put) + m.stamp.len);
+	if (!put) {
+		ntc_reply_error(client->session, frame->id, NTC_ST_NO_MEMORY, NULL);
+		return;
+	}
+	client->pending++;
+	put->server = server;
+	put->connection = ntc_session_number(client->session);
+	put->id = frame->id;
+	put->peer = *ntc_session_peer(client->session);
+	put->import = true;
+	put->stamp_len = m.stamp.len;
+	if (m.stamp.len)
+		memcpy(put->stamp, m.stamp.p, m.stamp.len);
+	put_take(put, m.size, m.body, fd);
 }

@@ -32,6 +32,7 @@ SENDER(slotted, SLOTTED)
 SENDER(rows, ROWS)
 SENDER(shown, SHOWN)
 SENDER(counters, COUNTERS)
+SENDER(verified, VERIFIED)
 
 void ntc_reply_greeting(struct ntc_session *session, const struct ntc_msg_greeting *greeting, int blob_dir)
 {
@@ -173,6 +174,13 @@ void ntc_reply_rows(struct ntc_session *session, uint64_t id, const struct ntc_r
 		ntc_row_write(&w, &rows[i]);
 	m.rows = ntc_view(packed, w.len);
 	send_rows(session, id, &m, -1);
+}
+
+void ntc_reply_verified(struct ntc_session *session, uint64_t id, enum ntc_status st, uint64_t size, const char *text)
+{
+	struct ntc_msg_verified m = { .status = st, .size = size, .text = ntc_view(text, text ? strlen(text) : 0) };
+
+	send_verified(session, id, &m, -1);
 }
 
 void ntc_reply_counters(struct ntc_session *session, uint64_t id, struct ntc_view counters)

@@ -31,6 +31,8 @@ void ntc_reply_slotted(struct ntc_session *session, uint64_t id, bool shared);
 void ntc_reply_rows(struct ntc_session *session, uint64_t id, const struct ntc_row *rows, size_t count, bool more);
 void ntc_reply_shown(struct ntc_session *session, uint64_t id, const struct ntc_row *row,
 		     struct ntc_outgoing *outgoing);
+/* `text` NULL: none. */
+void ntc_reply_verified(struct ntc_session *session, uint64_t id, enum ntc_status st, uint64_t size, const char *text);
 void ntc_reply_counters(struct ntc_session *session, uint64_t id, struct ntc_view counters);
 
 #endif

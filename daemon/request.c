@@ -639,6 +639,40 @@ static void handle_suspect(struct ntc_server *server, struct ntc_client_state *c
 		ntc_store_suspect(server->store, &m.digest);
 }
 
+/* --- verifying ---------------------------------------------------------------------------- */
+
+static void verified(void *ctx, enum ntc_status st, uint64_t size, const char *why)
+{
+	struct ntc_later *later = ctx;
+	uint64_t id = later->id;
+	struct ntc_client_state *client = ntc_later_end(later);
+
+	if (!client)
+		return;
+	if (st && st != NTC_ST_BAD_IMAGE)
+		ntc_reply_error(client->session, id, st, why);
+	else
+		ntc_reply_verified(client->session, id, st, size, st ? why : NULL);
+}
+
+static void handle_verify(struct ntc_server *server, struct ntc_client_state *client, const struct ntc_frame *frame)
+{
+	struct ntc_later *later;
+	struct ntc_msg_verify m;
+
+	if (!ntc_msg_verify_read(frame->payload, &m) || (m.flags & ~NTC_VERIFY_REPAIR)) {
+		ntc_reply_error(client->session, frame->id, NTC_ST_BAD_MESSAGE, NULL);
+		return;
+	}
+	if (m.flags && client->read_only) {
+		ntc_reply_error(client->session, frame->id, NTC_ST_READ_ONLY, NULL);
+		return;
+	}
+	later = ntc_later_new(server, client, frame->id, sizeof(*later));
+	if (later)
+		ntc_store_verify(server->store, &m.digest, m.flags & NTC_VERIFY_REPAIR, verified, later);
+}
+
 /* --- greeting and dispatch ---------------------------------------------------------------- */
 
 static void handle_hello(struct ntc_server *server, struct ntc_client_state *client, const struct ntc_frame *frame)
@@ -666,6 +700,15 @@ static void handle_hello(struct ntc_server *server, struct ntc_client_state *cli
 		(int)m.name.len, m.name.len ? (const char *)m.name.p : "");
 }
 
+/* The messages that bring a body, perhaps in a descriptor. */
+typedef void body_handler_fn(struct ntc_server *server, struct ntc_client_state *client, const struct ntc_frame *frame,
+			     int fd);
+
+static body_handler_fn *body_handler(unsigned type)
+{
+	return type == NTC_MSG_PUT ? ntc_put_handle : type == NTC_MSG_IMPORT ? ntc_import_handle : NULL;
+}
+
 typedef void handler_fn(struct ntc_server *server, struct ntc_client_state *client, const struct ntc_frame *frame);
 
 /* A message, its handler, and whether a client that may only read may send it. */
@@ -689,6 +732,7 @@ static const struct handler {
 	[NTC_MSG_CANCEL] = { handle_cancel, false },
 	[NTC_MSG_HITS] = { handle_hits, false },
 	[NTC_MSG_SUSPECT] = { handle_suspect, false },
+	[NTC_MSG_VERIFY] = { handle_verify, false },
 };
 
 void ntc_request_handle(struct ntc_server *server, struct ntc_client_state *client, const struct ntc_frame *frame,
@@ -696,20 +740,20 @@ void ntc_request_handle(struct ntc_server *server, struct ntc_client_state *clie
 {
 	const struct handler *handler =
 		frame->type < sizeof(handlers) / sizeof(handlers[0]) ? &handlers[frame->type] : NULL;
-	bool is_put = frame->type == NTC_MSG_PUT;
+	body_handler_fn *takes_body = body_handler(frame->type);
 
 	server->stats.requests++;
 	if (!client->greeted && frame->type != NTC_MSG_HELLO) {
 		ntc_reply_error(client->session, frame->id, NTC_ST_BAD_MESSAGE, "the first message has to be HELLO");
 		ntc_session_finish(client->session, "no HELLO");
-	} else if (!is_put && (!handler || !handler->handle)) {
+	} else if (!takes_body && (!handler || !handler->handle)) {
 		ntc_reply_error(client->session, frame->id, NTC_ST_UNKNOWN_TYPE, NULL);
-	} else if (fd >= 0 && !is_put) {
-		ntc_reply_error(client->session, frame->id, NTC_ST_BAD_FRAME, "only PUT brings a descriptor");
-	} else if (client->read_only && (is_put || handler->writes)) {
+	} else if (fd >= 0 && !takes_body) {
+		ntc_reply_error(client->session, frame->id, NTC_ST_BAD_FRAME, "only PUT and IMPORT bring a descriptor");
+	} else if (client->read_only && (takes_body || handler->writes)) {
 		ntc_reply_error(client->session, frame->id, NTC_ST_READ_ONLY, NULL);
-	} else if (is_put) {
-		ntc_put_handle(server, client, frame, fd);
+	} else if (takes_body) {
+		takes_body(server, client, frame, fd);
 	} else {
 		handler->handle(server, client, frame);
 	}

@@ -38,9 +38,11 @@ struct ntc_made {
 	uint64_t cost_ns;
 };
 
-/* put.c: PUT and SYNC. */
+/* put.c: PUT, IMPORT and SYNC. */
 void ntc_put_handle(struct ntc_server *server, struct ntc_client_state *client, const struct ntc_frame *frame,
 		    int fd);
+void ntc_import_handle(struct ntc_server *server, struct ntc_client_state *client, const struct ntc_frame *frame,
+		       int fd);
 void ntc_sync_handle(struct ntc_server *server, struct ntc_client_state *client, const struct ntc_frame *frame);
 
 /* Answer that waiting SYNC, if it is one, CANCELLED. */

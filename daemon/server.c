@@ -202,7 +202,8 @@ static void greet(struct ntc_server *server, struct ntc_session *session)
 {
 	struct ntc_msg_greeting greeting = {
 		.version = NTC_PROTOCOL_VERSION,
-		.capabilities = NTC_CAN_WRITE,
+		.capabilities = NTC_CAN_WRITE |
+				(ntc_peer_operates(ntc_session_peer(session)) ? NTC_CAN_OPERATE : 0),
 		.key_version = 1,
 		.entry_version = 1,
 		.segment_version = 0,

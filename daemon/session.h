@@ -10,6 +10,7 @@
 
 #include <sys/queue.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 #include "base/compiler.h"
 #include "proto/frame.h"
@@ -26,6 +27,12 @@ struct ntc_peer {
 	gid_t gid;
 	char exe[96];           /* its executable; the end of the path where too long; "" if unknown */
 };
+
+/* Whether it is the operator: the daemon's own user, or root. */
+static inline bool ntc_peer_operates(const struct ntc_peer *peer)
+{
+	return peer->uid == 0 || peer->uid == geteuid();
+}
 
 struct ntc_session_ops {
 	/* A frame came. `fd` is its descriptor or -1; it stays the session's, which closes it afterwards. */

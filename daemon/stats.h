@@ -30,6 +30,7 @@
 	X(puts, "puts") \
 	X(puts_known, "puts_known") \
 	X(puts_refused, "puts_refused") \
+	X(imports, "imports") \
 	X(slots_granted, "slots_granted") \
 	X(slots_over, "slots_over") \
 	X(make_time_ns, "make_time_ns") \

@@ -40,6 +40,8 @@
 	X(CANCEL,   0x1d) \
 	X(HITS,     0x1e) \
 	X(SUSPECT,  0x1f) \
+	X(IMPORT,   0x20) \
+	X(VERIFY,   0x21) \
 	X(GREETING, 0x80) \
 	X(DONE,     0x81) \
 	X(ERROR,    0x82) \
@@ -50,7 +52,8 @@
 	X(SLOTTED,  0x87) \
 	X(ROWS,     0x88) \
 	X(SHOWN,    0x89) \
-	X(COUNTERS, 0x8a)
+	X(COUNTERS, 0x8a) \
+	X(VERIFIED, 0x8b)
 
 enum ntc_message {
 #define X(name, number) NTC_MSG_##name = number,
@@ -172,6 +175,21 @@ enum ntc_rung {
 #define NTC_SUSPECT_FIELDS(F) \
 	F(digest, digest)
 
+/*
+ * -> STORED, where it says NEW once that is durable; or ERROR. An entry that was made elsewhere or earlier: `size` and
+ * `body` as in PUT. The stamp that it bore is taken from the operator; made anew for others, and where it is empty.
+ */
+#define NTC_IMPORT_FIELDS(F) \
+	F(view, stamp)          /* NTC_STAMP_SIZE bytes, or empty */ \
+	F(u64, size)            /* bytes of the body */ \
+	F(view, body)
+
+/* -> VERIFIED, or ERROR NOT_FOUND, or why it could not be read. Looks at what the disk has. */
+#define NTC_VERIFY_FIELDS(F) \
+	F(digest, digest) \
+	F(u32, flags)           /* NTC_VERIFY_* */
+#define NTC_VERIFY_REPAIR 1u    /* a bad one is set aside: a miss from now on */
+
 /* --- to the client ------------------------------------------------------------------------ */
 
 /* Unasked, at accept, with the descriptor of the blob directory (O_PATH). */
@@ -186,6 +204,7 @@ enum ntc_rung {
 	F(u64, max_body)        /* bytes */ \
 	F(u64, max_inline)      /* bytes of a body inside a PUT */
 #define NTC_CAN_WRITE 1u        /* this peer may put, fail and remove */
+#define NTC_CAN_OPERATE 2u      /* this peer is the operator: the daemon's own user, or root */
 
 #define NTC_DONE_FIELDS(F) \
 	F(u64, value)
@@ -237,6 +256,11 @@ enum ntc_stored {
 #define NTC_COUNTERS_FIELDS(F) \
 	F(view, counters)
 
+#define NTC_VERIFIED_FIELDS(F) \
+	F(u32, status)          /* OK, or what is wrong with it: BAD_IMAGE */ \
+	F(u64, size)            /* bytes of the image that were read */ \
+	F(view, text)           /* for people: what is wrong */
+
 /* --- made from the lists ------------------------------------------------------------------ */
 
 typedef uint32_t ntc_wire_u32;
@@ -274,6 +298,8 @@ typedef struct ntc_digest ntc_wire_digest;
 	M(cancel, NTC_CANCEL_FIELDS) \
 	M(hits, NTC_HITS_FIELDS) \
 	M(suspect, NTC_SUSPECT_FIELDS) \
+	M(import, NTC_IMPORT_FIELDS) \
+	M(verify, NTC_VERIFY_FIELDS) \
 	M(greeting, NTC_GREETING_FIELDS) \
 	M(done, NTC_DONE_FIELDS) \
 	M(error, NTC_ERROR_FIELDS) \
@@ -284,7 +310,8 @@ typedef struct ntc_digest ntc_wire_digest;
 	M(slotted, NTC_SLOTTED_FIELDS) \
 	M(rows, NTC_ROWS_FIELDS) \
 	M(shown, NTC_SHOWN_FIELDS) \
-	M(counters, NTC_COUNTERS_FIELDS)
+	M(counters, NTC_COUNTERS_FIELDS) \
+	M(verified, NTC_VERIFIED_FIELDS)
 
 NTC_EACH_MESSAGE(NTC_DECLARE)
 

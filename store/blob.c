@@ -153,6 +153,19 @@ out:
 	return st;
 }
 
+void ntc_blob_uncache(const struct ntc_blobs *blobs, const struct ntc_digest *digest)
+{
+	char path[NTC_BLOB_PATH];
+	int blob;
+
+	ntc_blob_path(digest, path);
+	blob = ntc_sys_open(blobs->domain, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
+	if (blob < 0)
+		return; /* reading it will tell */
+	(void)posix_fadvise(blob, 0, 0, POSIX_FADV_DONTNEED); /* advice: some file systems do not take it */
+	ntc_sys_close(blob);
+}
+
 /* --- writing ------------------------------------------------------------------------------ */
 
 enum ntc_status ntc_blob_write(struct ntc_blobs *blobs, const struct ntc_digest *digest,

@@ -52,6 +52,9 @@ void ntc_blob_path(const struct ntc_digest *digest, char path[NTC_BLOB_PATH]);
 enum ntc_status ntc_blob_load(const struct ntc_blobs *blobs, const struct ntc_digest *digest,
 			      struct ntc_buffer **image, int *fd, struct ntc_row *row, struct ntc_reason *reason);
 
+/* Let the page cache forget what it has of it, so that the next read asks the disk. */
+void ntc_blob_uncache(const struct ntc_blobs *blobs, const struct ntc_digest *digest);
+
 /* --- writing ------------------------------------------------------------------------------ */
 
 /* In this order: write, sync, publish, sync the shard. A temp that is not published is discarded. */

@@ -50,6 +50,8 @@ static void answer(struct ntc_store *store, struct ntc_op *op, enum ntc_status s
 		op->fn.decided(op->ctx, st, 0);
 	else if (op->type == NTC_OP_REMOVE)
 		op->fn.remove(op->ctx, st, 0);
+	else if (op->type == NTC_OP_VERIFY)
+		op->fn.verify(op->ctx, st, op->row.size, op->items);
 	ntc_store_op_free(store, op);
 }
 
@@ -338,6 +340,19 @@ static void suspect_done(struct ntc_store *store, struct ntc_op *op)
 	ntc_store_op_free(store, op);
 }
 
+static void verify_done(struct ntc_store *store, struct ntc_op *op)
+{
+	struct ntc_entry *entry = ntc_table_find(&store->table, &op->digest);
+
+	if (!entry || entry->generation != op->generation) {
+		answer(store, op, NTC_ST_NOT_FOUND);
+		return;
+	}
+	if ((op->st == NTC_ST_BAD_IMAGE || op->st == NTC_ST_NOT_FOUND) && op->repair)
+		drop(store, entry, op->st == NTC_ST_BAD_IMAGE);
+	answer(store, op, op->st == NTC_ST_NOT_FOUND ? NTC_ST_BAD_IMAGE : op->st);
+}
+
 /* Decide everything that waited, and what comes to wait meanwhile. */
 static void compare_done(struct ntc_store *store, struct ntc_op *compared)
 {
@@ -384,6 +399,9 @@ void ntc_store_entry_done(struct ntc_store *store, struct ntc_op *op)
 		break;
 	case NTC_OP_SUSPECT:
 		suspect_done(store, op);
+		break;
+	case NTC_OP_VERIFY:
+		verify_done(store, op);
 		break;
 	default:
 		/* A failed quarantine was logged; the entry is out of the table either way. */
@@ -486,4 +504,26 @@ void ntc_store_suspect(struct ntc_store *store, const struct ntc_digest *digest)
 	op = ntc_store_op_new(store, NTC_OP_SUSPECT, digest, NULL);
 	if (op)
 		send_load(store, op, entry);
+}
+
+void ntc_store_verify(struct ntc_store *store, const struct ntc_digest *digest, bool repair, ntc_verify_fn *fn,
+		      void *ctx)
+{
+	const struct ntc_pending *pending = ntc_pending_find(&store->pending, digest);
+	struct ntc_entry *entry = ntc_table_find(&store->table, digest);
+	struct ntc_op *op;
+
+	if (!entry || (pending && pending->image)) {
+		fn(ctx, entry ? NTC_ST_OK : NTC_ST_NOT_FOUND, 0, NULL);
+		return;
+	}
+	op = store->ops < NTC_STORE_OPS_MAX ? ntc_store_op_new(store, NTC_OP_VERIFY, digest, NULL) : NULL;
+	if (!op) {
+		fn(ctx, store->ops < NTC_STORE_OPS_MAX ? NTC_ST_NO_MEMORY : NTC_ST_BUSY, 0, NULL);
+		return;
+	}
+	op->repair = repair;
+	op->fn.verify = fn;
+	op->ctx = ctx;
+	send_load(store, op, entry);
 }

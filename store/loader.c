@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "store/image.h"
 
@@ -46,6 +47,21 @@ static void load(struct ntc_loader *loader, struct ntc_op *op)
 	}
 }
 
+/*
+ * As a load, but of what the disk has rather than the page cache. The image is not kept: only what is wrong with it.
+ */
+static void verify(struct ntc_loader *loader, struct ntc_op *op)
+{
+	struct ntc_reason reason = { "" };
+
+	ntc_blob_uncache(loader->all->blobs, &op->digest);
+	op->st = read_image(loader, op, &reason);
+	if (op->st)
+		op->items = strdup(reason.text); /* without memory for it: no text */
+	ntc_buffer_unref(op->image);
+	op->image = NULL;
+}
+
 static void list(struct ntc_loader *loader, struct ntc_op *op)
 {
 	struct ntc_row *rows = calloc(op->limit ? op->limit : 1, sizeof(*rows));
@@ -86,6 +102,8 @@ static void *run(void *ctx)
 		ntc_mailbox_wait_room(loader->all->mailbox);
 		if (op->type == NTC_OP_LIST)
 			list(loader, op);
+		else if (op->type == NTC_OP_VERIFY)
+			verify(loader, op);
 		else
 			load(loader, op);
 		ntc_op_push(&done, op);

@@ -26,6 +26,7 @@ enum ntc_op_type {
 	NTC_OP_LOAD,
 	NTC_OP_COMPARE,         /* a load for the puts and removals that wait for it (flux.h) */
 	NTC_OP_SUSPECT,         /* a load nobody waits for */
+	NTC_OP_VERIFY,          /* a load from the disk; back with `items`: a text, if it is bad */
 	NTC_OP_LIST,            /* `digest`, `kind`, `limit`; back with `items`: struct ntc_row, `more` */
 };
 
@@ -49,6 +50,7 @@ struct ntc_op {
 	int fd;                         /* LOAD: the file, or -1 */
 	struct ntc_row row;             /* PUT: to be inserted; LOAD: found; REMOVE: what the table had */
 	bool had_row;                   /* REMOVE: `row` is set */
+	bool repair;                    /* VERIFY: set a bad one aside */
 	unsigned tries;                 /* LOAD: how often the entry was replaced while it was read */
 
 	struct ntc_age age;             /* TOUCH, COUNTERS: the age clock, to be saved */
@@ -66,6 +68,7 @@ struct ntc_op {
 		ntc_load_fn *load;
 		ntc_remove_fn *remove;
 		ntc_list_fn *list;
+		ntc_verify_fn *verify;
 		struct {
 			ntc_put_fn *decided;
 			ntc_durable_fn *durable;

@@ -133,6 +133,16 @@ void ntc_store_remove_digest(struct ntc_store *store, const struct ntc_digest *d
 /* A client says that this entry's file looks bad: verify it, and set it aside if it is. */
 void ntc_store_suspect(struct ntc_store *store, const struct ntc_digest *digest);
 
+/*
+ * Look at what the disk has of an entry. OK: good, `size` bytes were read; BAD_IMAGE: damaged, or gone from the disk, `why` says
+ * how (borrowed); with `repair` it is set aside and a miss from now on. NOT_FOUND: no such entry, or it went meanwhile. BUSY,
+ * NO_FILES, NO_MEMORY, IO: it could not be read. What is not on disk yet is good. `fn` is called exactly once, at once or from
+ * dispatch.
+ */
+typedef void ntc_verify_fn(void *ctx, enum ntc_status st, uint64_t size, const char *why);
+void ntc_store_verify(struct ntc_store *store, const struct ntc_digest *digest, bool repair, ntc_verify_fn *fn,
+		      void *ctx);
+
 /* --- bookkeeping -------------------------------------------------------------------------- */
 
 /*

@@ -52,6 +52,7 @@ static const struct row {
 	{ "puts_known", "puts of known entries", COUNT },
 	{ "differs", "puts that differ", COUNT },
 	{ "collisions", "collisions", COUNT },
+	{ "imports", "imported entries", COUNT },
 	{ "puts_refused", "puts refused", COUNT },
 	{ "puts_lost", "puts lost to the disk", COUNT },
 	{ "groups", "groups written", COUNT },
