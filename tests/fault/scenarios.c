@@ -12,9 +12,10 @@
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "store/blob.h"
+#include "store/image.h"
 #include "tests/fault/campaign.h"
 
-/* Entries 2 and 3 modulo 4 are large: they have files of their own. */
+/* Entries 2 and 3 modulo 4 are large: they have files of their own; the others live in the index. */
 enum { ORPHAN = 30, NO_FILE = 6, DAMAGED = 10 };
 
 static void log_line(void *ctx, enum ntc_log_level level, const char *text)
@@ -248,7 +249,7 @@ static void set_options(const struct ntc_scenario *s, struct ntc_trial *t, struc
 	*t = (struct ntc_trial){
 		.ledger = ledger,
 		.options = { .dir = dir, .max_bytes = s->max_bytes, .max_queued_bytes = 64 << 20, .loaders = 2,
-			     .log = log_line },
+			     .inline_max = s->rebuilt ? 0 : NTC_INLINE_IMAGE_MAX, .log = log_line },
 		.evicts = s->max_bytes != 0,
 		.damaged = s->damaged,
 		.rebuilt = s->rebuilt,
