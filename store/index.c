@@ -217,6 +217,10 @@ static enum ntc_status own(struct ntc_index *index, const char *dir, struct ntc_
 	}
 	if (application != NTC_INDEX_APPLICATION)
 		return ntc_reject(reason, NTC_ST_BAD_STORE, "the index is another program's");
+	/* A newer version would have a reason to be one. */
+	if (version > NTC_INDEX_VERSION && ntc_schema_is_ours(index->db))
+		return ntc_reject(reason, NTC_ST_BAD_STORE, "the index says it has version %lld, and has %d", version,
+				  NTC_INDEX_VERSION);
 	if (version > NTC_INDEX_VERSION)
 		return ntc_reject(reason, NTC_ST_NEWER_STORE,
 				  "the index has version %lld; this daemon knows up to %d: use a newer one, or another directory",
@@ -224,7 +228,10 @@ static enum ntc_status own(struct ntc_index *index, const char *dir, struct ntc_
 	return version < NTC_INDEX_VERSION ? ntc_schema_migrate(index->db, dir, version, reason) : NTC_ST_OK;
 }
 
-/* After a clean end nothing can be wrong that the reading of all rows does not meet; else look closely. */
+/*
+ * After a clean end nothing can be wrong that the reading of all rows does not meet, but for where "clean" itself
+ * is: it could not be taken back, and no change would ever go through. Else look closely.
+ */
 static enum ntc_status examine(struct ntc_index *index, struct ntc_reason *reason)
 {
 	void *clean = NULL;
@@ -237,10 +244,8 @@ static enum ntc_status examine(struct ntc_index *index, struct ntc_reason *reaso
 	free(clean);
 	if (st)
 		return ntc_reject(reason, st, "the index: %s", ntc_index_error(index));
-	if (index->clean)
-		return NTC_ST_OK;
 	ntc_vfs_clear_errno();
-	rc = sqlite3_exec(index->db, "PRAGMA quick_check(1)", first_is_ok, &whole, NULL);
+	rc = sqlite3_exec(index->db, index->clean ? "PRAGMA quick_check(value)" : "PRAGMA quick_check(1)", first_is_ok, &whole, NULL);
 	if (rc != SQLITE_OK)
 		return refuse(index, rc, reason);
 	/* A page that could not be read is damage to the check; the disk may only be sick. */

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -57,6 +58,38 @@ static int run(sqlite3 *db, const char *text)
 int ntc_schema_make(sqlite3 *db)
 {
 	return run(db, make);
+}
+
+/* All of a database's definitions in one text, to be freed; NULL if they cannot be read. */
+static char *definitions(sqlite3 *db)
+{
+	sqlite3_stmt *stmt = NULL;
+	const char *text = NULL;
+	char *copied = NULL;
+
+	if (sqlite3_prepare_v2(db, "SELECT group_concat(sql, ';') FROM (SELECT sql FROM sqlite_schema ORDER BY name)", -1,
+			       &stmt, NULL) == SQLITE_OK &&
+	    sqlite3_step(stmt) == SQLITE_ROW)
+		text = (const char *)sqlite3_column_text(stmt, 0);
+	copied = text ? strdup(text) : NULL;
+	(void)sqlite3_finalize(stmt); /* repeats an error of above */
+	return copied;
+}
+
+bool ntc_schema_is_ours(sqlite3 *db)
+{
+	char *theirs = definitions(db), *ours = NULL;
+	sqlite3 *empty = NULL;
+	bool same;
+
+	if (sqlite3_open_v2(":memory:", &empty, SQLITE_OPEN_READWRITE | SQLITE_OPEN_MEMORY, NULL) == SQLITE_OK &&
+	    ntc_schema_make(empty) == SQLITE_OK)
+		ours = definitions(empty);
+	same = theirs && ours && strcmp(theirs, ours) == 0;
+	(void)sqlite3_close(empty); /* nothing of it is kept */
+	free(theirs);
+	free(ours);
+	return same;
 }
 
 /* --- copy --------------------------------------------------------------------------------- */

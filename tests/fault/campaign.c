@@ -235,6 +235,8 @@ static int child_limit_ms(void)
 int ntc_fault_run(ntc_fault_fn *fn, void *ctx)
 {
 	struct pollfd end = { .events = POLLIN };
+	/* Its numbers are its own, and the next child's are others. */
+	uint64_t child_state = ntc_fault_random();
 	pid_t parent = getpid(), pid;
 	int status, ready;
 
@@ -249,6 +251,7 @@ int ntc_fault_run(ntc_fault_fn *fn, void *ctx)
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (getppid() != parent)
 			_exit(127);
+		state = child_state;
 		code = fn(ctx);
 		fflush(NULL);
 		_exit(code);

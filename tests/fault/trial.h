@@ -19,7 +19,7 @@
 #include "proto/status.h"
 #include "store/store.h"
 
-#define NTC_TRIAL_ENTRIES 256u
+#define NTC_TRIAL_ENTRIES 512u
 
 enum ntc_trial_state { NTC_TRIAL_NEVER, NTC_TRIAL_UNSURE, NTC_TRIAL_THERE, NTC_TRIAL_GONE };
 
@@ -45,6 +45,9 @@ struct ntc_trial {
 	bool damaged;                           /* files were damaged: some are set aside */
 	bool rebuilt;                           /* so was the index */
 	bool adopting;                          /* what is there may not be found yet */
+	/* What is on disk was damaged behind the store's back: entries may be lost, or back, but whole; calls may fail. */
+	bool tolerant;
+	unsigned lost, back;                    /* then: how many loads found so */
 };
 
 /* --- entries ------------------------------------------------------------------------------ */
@@ -54,6 +57,11 @@ struct ntc_buffer *ntc_trial_image(unsigned n);
 struct ntc_digest ntc_trial_digest(unsigned n);
 /* Of its image. */
 size_t ntc_trial_size(unsigned n);
+/* Where it is: entries 0 and 1 modulo 4 fit into the index, 2 and 3 have files of their own. */
+static inline bool ntc_trial_is_small(unsigned n)
+{
+	return n % 4 < 2;
+}
 
 /* --- calls: each waits for its answer ----------------------------------------------------- */
 

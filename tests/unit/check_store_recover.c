@@ -201,8 +201,16 @@ static void damage_schema(const char *path)
 	run_sql("ALTER TABLE entry RENAME COLUMN used TO unused");
 }
 
+/* One flipped bit; the tables are this version's. */
+static void damage_version(const char *path)
+{
+	(void)path;
+	run_sql("PRAGMA user_version = 130");
+}
+
 static void (*const damages[])(const char *path) = {
 	damage_zeros, damage_header, damage_cut, damage_foreign, damage_row, damage_schema,
+	damage_version,
 };
 
 START_TEST(damaged_index_is_made_again)
