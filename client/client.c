@@ -285,8 +285,8 @@ static enum ntc_err attempt(struct ntc_client *client, uint64_t deadline)
 	client->connecting = false;
 	if (!err)
 		connected(client, conn);
-	else if (err != NTC_E_TIMEOUT || ntc_clock_mono_ns() < deadline)
-		/* A caller in a hurry says nothing about the daemon. */
+	else if (err != NTC_E_NO_MEMORY && (err != NTC_E_TIMEOUT || ntc_clock_mono_ns() < deadline))
+		/* A caller in a hurry or without memory says nothing about the daemon. */
 		not_connected(client, err, began);
 	pthread_cond_broadcast(&client->cond);
 	return err;
