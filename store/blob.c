@@ -191,12 +191,22 @@ enum ntc_status ntc_blob_write(struct ntc_blobs *blobs, const struct ntc_digest 
 	return ntc_status_from_errno(-err);
 }
 
+void ntc_blob_start(const struct ntc_blob_temp *temp)
+{
+	ntc_sys_start_write(temp->fd);
+}
+
+void ntc_blob_close(struct ntc_blob_temp *temp)
+{
+	ntc_sys_close(temp->fd);
+	temp->fd = -1;
+}
+
 enum ntc_status ntc_blob_sync(struct ntc_blob_temp *temp)
 {
 	int err = ntc_sys_fsync(temp->fd);
 
-	ntc_sys_close(temp->fd);
-	temp->fd = -1;
+	ntc_blob_close(temp);
 	return err ? ntc_status_from_errno(-err) : NTC_ST_OK;
 }
 
@@ -273,6 +283,12 @@ enum ntc_status ntc_blob_quarantine(struct ntc_blobs *blobs, const struct ntc_di
 	else if (err != -ENOENT)
 		return ntc_blob_unlink(blobs, digest);
 	return NTC_ST_OK;
+}
+
+void ntc_blobs_synced(struct ntc_blobs *blobs)
+{
+	for (unsigned shard = 0; shard < NTC_BLOB_SHARDS; shard++)
+		blobs->synced[shard] = true;
 }
 
 enum ntc_status ntc_blob_sync_shard(struct ntc_blobs *blobs, unsigned shard)

@@ -57,10 +57,16 @@ void ntc_blob_uncache(const struct ntc_blobs *blobs, const struct ntc_digest *di
 
 /* --- writing ------------------------------------------------------------------------------ */
 
-/* In this order: write, sync, publish, sync the shard. A temp that is not published is discarded. */
+/*
+ * In this order: write, sync, publish, sync the shard. A temp that is not published is discarded. Where more than one is
+ * written before the first sync, start them all: their syncs then wait for the disk together.
+ */
 enum ntc_status ntc_blob_write(struct ntc_blobs *blobs, const struct ntc_digest *digest,
 			       const struct ntc_buffer *image, struct ntc_blob_temp *temp);
+void ntc_blob_start(const struct ntc_blob_temp *temp);
 enum ntc_status ntc_blob_sync(struct ntc_blob_temp *temp);
+/* In the place of the sync, where it was synced with everything else. */
+void ntc_blob_close(struct ntc_blob_temp *temp);
 enum ntc_status ntc_blob_publish(struct ntc_blobs *blobs, const struct ntc_digest *digest,
 				 struct ntc_blob_temp *temp);
 void ntc_blob_discard(struct ntc_blobs *blobs, struct ntc_blob_temp *temp);
@@ -73,6 +79,8 @@ enum ntc_status ntc_blob_quarantine(struct ntc_blobs *blobs, const struct ntc_di
 
 /* Make what happened to names in a shard durable; costs nothing if it is. */
 enum ntc_status ntc_blob_sync_shard(struct ntc_blobs *blobs, unsigned shard);
+/* In the place of that for every shard: everything that has happened so far was synced. */
+void ntc_blobs_synced(struct ntc_blobs *blobs);
 
 /* --- start-up ----------------------------------------------------------------------------- */
 

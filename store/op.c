@@ -70,8 +70,7 @@ void ntc_op_unpop(struct ntc_op_list *list, struct ntc_op *op)
 
 /* --- queue -------------------------------------------------------------------------------- */
 
-/* A condition whose limits are on the monotonic clock. */
-static bool cond_init(pthread_cond_t *cond)
+bool ntc_cond_init(pthread_cond_t *cond)
 {
 	pthread_condattr_t attr;
 	bool ok;
@@ -88,7 +87,7 @@ bool ntc_queue_init(struct ntc_queue *queue)
 	memset(queue, 0, sizeof(*queue));
 	if (pthread_mutex_init(&queue->lock, NULL))
 		return false;
-	if (cond_init(&queue->changed))
+	if (ntc_cond_init(&queue->changed))
 		return true;
 	pthread_mutex_destroy(&queue->lock);
 	return false;
@@ -127,7 +126,7 @@ bool ntc_mailbox_init(struct ntc_mailbox *mailbox)
 		return false;
 	if (pthread_mutex_init(&mailbox->lock, NULL))
 		goto no_lock;
-	if (cond_init(&mailbox->taken))
+	if (ntc_cond_init(&mailbox->taken))
 		return true;
 	pthread_mutex_destroy(&mailbox->lock);
 no_lock:

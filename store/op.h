@@ -108,6 +108,9 @@ struct ntc_queue {
 	bool ended;                     /* nothing comes any more: take what is there and leave */
 };
 
+/* A condition whose limits are on the monotonic clock. */
+bool ntc_cond_init(pthread_cond_t *cond);
+
 bool ntc_queue_init(struct ntc_queue *queue);
 void ntc_queue_release(struct ntc_queue *queue);
 void ntc_queue_push(struct ntc_queue *queue, struct ntc_op *op);

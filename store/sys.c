@@ -41,6 +41,11 @@ static ssize_t kernel_write(int fd, const void *p, size_t len, off_t at)
 	return n < 0 ? -errno : n;
 }
 
+static int kernel_start_write(int fd)
+{
+	return result_of(sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE));
+}
+
 static int kernel_truncate(int fd, off_t len)
 {
 	return result_of(ftruncate(fd, len));
@@ -79,6 +84,11 @@ static int kernel_mkdir(int dir, const char *name, mode_t mode)
 static int kernel_stat(int fd, struct stat *st)
 {
 	return result_of(fstat(fd, st));
+}
+
+static int kernel_statfs(int fd, struct statfs *fs)
+{
+	return result_of(fstatfs(fd, fs));
 }
 
 static int kernel_stat_at(int dir, const char *name, struct stat *st)
@@ -137,6 +147,7 @@ const struct ntc_sys_ops ntc_sys_kernel = {
 	.close = kernel_close,
 	.read = kernel_read,
 	.write = kernel_write,
+	.start_write = kernel_start_write,
 	.truncate = kernel_truncate,
 	.fsync = kernel_fsync,
 	.fdatasync = kernel_fdatasync,
@@ -145,6 +156,7 @@ const struct ntc_sys_ops ntc_sys_kernel = {
 	.unlink = kernel_unlink,
 	.mkdir = kernel_mkdir,
 	.stat = kernel_stat,
+	.statfs = kernel_statfs,
 	.stat_at = kernel_stat_at,
 	.chmod = kernel_chmod,
 	.lock = kernel_lock,
@@ -220,6 +232,11 @@ int ntc_sys_read(int fd, void *p, size_t len, off_t at)
 	return (size_t)n == len ? 0 : -ENODATA;
 }
 
+void ntc_sys_start_write(int fd)
+{
+	(void)ntc_sys->start_write(fd); /* see sys.h */
+}
+
 int ntc_sys_truncate(int fd, off_t len)
 {
 	UNINTERRUPTED(ntc_sys->truncate(fd, len));
@@ -258,6 +275,11 @@ int ntc_sys_mkdir(int dir, const char *name, mode_t mode)
 int ntc_sys_stat(int fd, struct stat *st)
 {
 	UNINTERRUPTED(ntc_sys->stat(fd, st));
+}
+
+int ntc_sys_statfs(int fd, struct statfs *fs)
+{
+	UNINTERRUPTED(ntc_sys->statfs(fd, fs));
 }
 
 int ntc_sys_stat_at(int dir, const char *name, struct stat *st)

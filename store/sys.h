@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <sys/stat.h>
 #include <sys/types.h>
+#include <sys/vfs.h>
 
 typedef int ntc_sys_list_fn(void *ctx, const char *name);
 
@@ -24,6 +25,7 @@ struct ntc_sys_ops {
 	void (*close)(int fd);
 	ssize_t (*read)(int fd, void *p, size_t len, off_t at);
 	ssize_t (*write)(int fd, const void *p, size_t len, off_t at);
+	int (*start_write)(int fd);
 	int (*truncate)(int fd, off_t len);
 	int (*fsync)(int fd);
 	int (*fdatasync)(int fd);
@@ -32,6 +34,7 @@ struct ntc_sys_ops {
 	int (*unlink)(int dir, const char *name);
 	int (*mkdir)(int dir, const char *name, mode_t mode);
 	int (*stat)(int fd, struct stat *st);
+	int (*statfs)(int fd, struct statfs *fs);
 	int (*stat_at)(int dir, const char *name, struct stat *st);
 	int (*chmod)(int fd, mode_t mode);
 	int (*lock)(int fd);
@@ -57,6 +60,12 @@ int ntc_sys_read(int fd, void *p, size_t len, off_t at);
 /* Up to `len` bytes from `at`: how many there are before the file ends. */
 ssize_t ntc_sys_read_some(int fd, void *p, size_t len, off_t at);
 
+/*
+ * Have the kernel begin to write what the file has in memory. Nothing is promised: it saves the sync that follows from
+ * waiting for the whole of it. So nobody hears whether it can be done.
+ */
+void ntc_sys_start_write(int fd);
+
 int ntc_sys_truncate(int fd, off_t len);
 
 /* A file with everything known about it, or a directory with its names. */
@@ -70,6 +79,8 @@ int ntc_sys_rename(int from_dir, const char *from, int to_dir, const char *to);
 int ntc_sys_unlink(int dir, const char *name);
 int ntc_sys_mkdir(int dir, const char *name, mode_t mode);
 int ntc_sys_stat(int fd, struct stat *st);
+/* The file system that `fd` is on. */
+int ntc_sys_statfs(int fd, struct statfs *fs);
 /* A symbolic link itself, not what it points to. */
 int ntc_sys_stat_at(int dir, const char *name, struct stat *st);
 int ntc_sys_chmod(int fd, mode_t mode);

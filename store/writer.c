@@ -51,6 +51,7 @@ static bool collect(struct ntc_writer_thread *writer, struct group *g)
 	uint64_t until = 0;
 	struct timespec ts;
 	bool full = false;
+	size_t puts = 0;
 
 	memset(g, 0, sizeof(*g));
 	pthread_mutex_lock(&queue->lock);
@@ -61,9 +62,13 @@ static bool collect(struct ntc_writer_thread *writer, struct group *g)
 				break;
 			g->ops[g->count++] = ntc_op_pop(&queue->ops);
 			queue->count--;
-			if (g->ops[g->count - 1]->type == NTC_OP_PUT && !until)
+			puts += g->ops[g->count - 1]->type == NTC_OP_PUT;
+			if (puts && !until)
 				until = ntc_clock_mono_ns() + writer->group_wait_ns;
 		}
+		/* Whoever waited for the last group has put again: more is not to be expected. */
+		if (puts && puts >= writer->last_puts && writer->last_puts)
+			break;
 		if (full || queue->ended || (g->count && (!until || ntc_clock_mono_ns() >= until)))
 			break;
 		if (!g->count) {
@@ -75,6 +80,8 @@ static bool collect(struct ntc_writer_thread *writer, struct group *g)
 		pthread_cond_timedwait(&queue->changed, &queue->lock, &ts);
 	}
 	pthread_mutex_unlock(&queue->lock);
+	if (puts)
+		writer->last_puts = puts;
 	return g->count > 0;
 }
 
@@ -92,11 +99,31 @@ static void write_files(struct ntc_writer_thread *writer, struct group *g)
 		if (has_file(writer, g->ops[i]))
 			g->ops[i]->st = ntc_blob_write(writer->blobs, &g->ops[i]->digest, g->ops[i]->image, &g->temps[i]);
 	}
-	/* All are written before the first is synced: the file system commits them together. */
+}
+
+/* One way or the other; see syncer.h. */
+static void sync_files(struct ntc_writer_thread *writer, struct group *g)
+{
+	uint64_t start = ntc_clock_mono_ns();
+	size_t count = 0;
+	bool all;
+
+	for (size_t i = 0; i < g->count; i++)
+		count += g->temps[i].fd >= 0;
+	all = ntc_syncer_all(&writer->syncer, count);
+	/* All are on their way before the first is waited for. */
+	for (size_t i = 0; i < g->count && !all; i++) {
+		if (g->temps[i].fd >= 0)
+			ntc_blob_start(&g->temps[i]);
+	}
 	for (size_t i = 0; i < g->count; i++) {
-		if (has_file(writer, g->ops[i]) && !g->ops[i]->st)
+		if (g->temps[i].fd >= 0 && all)
+			ntc_blob_close(&g->temps[i]);
+		else if (g->temps[i].fd >= 0)
 			g->ops[i]->st = ntc_blob_sync(&g->temps[i]);
 	}
+	if (!all)
+		ntc_syncer_took(&writer->syncer, count, ntc_clock_mono_ns() - start);
 }
 
 static void change_names(struct ntc_writer_thread *writer, struct group *g)
@@ -122,6 +149,15 @@ static void change_names(struct ntc_writer_thread *writer, struct group *g)
 
 static void sync_names(struct ntc_writer_thread *writer, struct group *g)
 {
+	uint64_t start = ntc_clock_mono_ns();
+	size_t count = 0;
+
+	for (unsigned shard = 0; shard < NTC_BLOB_SHARDS; shard++)
+		count += g->shards[shard] && !writer->blobs->synced[shard];
+	if (ntc_syncer_all(&writer->syncer, count)) {
+		ntc_blobs_synced(writer->blobs);
+		return;
+	}
 	for (unsigned shard = 0; shard < NTC_BLOB_SHARDS; shard++) {
 		enum ntc_status st = g->shards[shard] ? ntc_blob_sync_shard(writer->blobs, shard) : NTC_ST_OK;
 
@@ -133,6 +169,7 @@ static void sync_names(struct ntc_writer_thread *writer, struct group *g)
 				g->ops[i]->st = st;
 		}
 	}
+	ntc_syncer_took(&writer->syncer, count, ntc_clock_mono_ns() - start);
 }
 
 static enum ntc_status record_age(struct ntc_index *index, const struct ntc_age *age)
@@ -233,6 +270,7 @@ static void undo(struct ntc_writer_thread *writer, struct group *g)
 static void write_group(struct ntc_writer_thread *writer, struct group *g)
 {
 	write_files(writer, g);
+	sync_files(writer, g);
 	change_names(writer, g);
 	sync_names(writer, g);
 	record(writer, g);
@@ -322,13 +360,19 @@ bool ntc_writer_start(struct ntc_writer_thread *writer)
 
 	if (!ntc_queue_init(&writer->queue))
 		return false;
+	if (!ntc_syncer_start(&writer->syncer, writer->blobs->domain)) {
+		ntc_queue_release(&writer->queue);
+		return false;
+	}
 	/* Signals are the owner's. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	writer->running = pthread_create(&writer->thread, NULL, run, writer) == 0;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (!writer->running)
+	if (!writer->running) {
+		ntc_syncer_stop(&writer->syncer);
 		ntc_queue_release(&writer->queue);
+	}
 	return writer->running;
 }
 
@@ -338,6 +382,7 @@ void ntc_writer_stop(struct ntc_writer_thread *writer)
 		return;
 	ntc_queue_end(&writer->queue);
 	pthread_join(writer->thread, NULL);
+	ntc_syncer_stop(&writer->syncer);
 	ntc_queue_release(&writer->queue);
 	writer->running = false;
 }

@@ -1,9 +1,9 @@
 /*
  * The writer thread: it alone changes the directory and the index, in the order of submission.
  *
- * It takes ops in groups: what comes within group_wait_ns of the group's first put, up to NTC_GROUP_MAX
- * ops, a digest at most once. A group is written in phases, each for all its ops (docs/store.md says why
- * in this order): temporary files; their syncs; renames and unlinks; one sync for each directory; one
+ * It takes ops in groups: what comes within group_wait_ns of the group's first put, or until as many puts are there
+ * as were in the last group, up to NTC_GROUP_MAX ops, a digest at most once. A group is written in phases, each for all its ops (docs/store.md says why
+ * in this order): temporary files; their syncs; renames and unlinks; syncs of the directories; one
  * transaction. Then all of them are posted to the mailbox in order.
  */
 #ifndef NTC_STORE_WRITER_H
@@ -13,6 +13,7 @@
 #include "store/index.h"
 #include "store/log.h"
 #include "store/op.h"
+#include "store/syncer.h"
 
 #define NTC_GROUP_MAX 64u
 #define NTC_EVICT_BATCH 256u    /* entries evicted by one op */
@@ -26,7 +27,9 @@ struct ntc_writer_thread {
 	uint64_t inline_max;                    /* images up to so many bytes go into the index */
 	uint64_t group_wait_ns;
 	uint64_t groups;
+	size_t last_puts;                       /* in the last group that had any */
 	bool index_damaged;                     /* met; read it after the end */
+	struct ntc_syncer syncer;
 	pthread_t thread;
 	bool running;
 };

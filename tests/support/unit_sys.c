@@ -30,6 +30,11 @@ static ssize_t hooked_write(int fd, const void *p, size_t len, off_t at)
 	ASKED(WRITE, NULL, 0, ntc_sys_kernel.write(fd, p, len, at));
 }
 
+static int hooked_start_write(int fd)
+{
+	ASKED(START_WRITE, NULL, 0, ntc_sys_kernel.start_write(fd));
+}
+
 static int hooked_truncate(int fd, off_t len)
 {
 	ASKED(TRUNCATE, NULL, 0, ntc_sys_kernel.truncate(fd, len));
@@ -70,6 +75,11 @@ static int hooked_stat(int fd, struct stat *st)
 	ASKED(STAT, NULL, 0, ntc_sys_kernel.stat(fd, st));
 }
 
+static int hooked_statfs(int fd, struct statfs *fs)
+{
+	ASKED(STATFS, NULL, 0, ntc_sys_kernel.statfs(fd, fs));
+}
+
 static int hooked_stat_at(int dir, const char *name, struct stat *st)
 {
 	ASKED(STAT_AT, name, 0, ntc_sys_kernel.stat_at(dir, name, st));
@@ -100,6 +110,7 @@ static const struct ntc_sys_ops hooked = {
 	.close = hooked_close,
 	.read = hooked_read,
 	.write = hooked_write,
+	.start_write = hooked_start_write,
 	.truncate = hooked_truncate,
 	.fsync = hooked_fsync,
 	.fdatasync = hooked_fdatasync,
@@ -108,6 +119,7 @@ static const struct ntc_sys_ops hooked = {
 	.unlink = hooked_unlink,
 	.mkdir = hooked_mkdir,
 	.stat = hooked_stat,
+	.statfs = hooked_statfs,
 	.stat_at = hooked_stat_at,
 	.chmod = hooked_chmod,
 	.lock = hooked_lock,
