@@ -30,7 +30,7 @@ PKGS_STORE := sqlite3
 PKGS_DAEMON := libevent_core libsystemd
 PKGS_CLIENT := nettle
 PKGS_KERNELS := libelf nettle
-PKGS_CTL := jansson
+PKGS_CTL := jansson libzstd
 
 CFLAGS ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes -Wmissing-prototypes \

@@ -37,6 +37,7 @@ find_missing() {
 	library libxxhash-dev libxxhash
 	library libsystemd-dev libsystemd
 	library libjansson-dev jansson
+	library libzstd-dev libzstd
 	library nettle-dev nettle
 	library libelf-dev libelf
 	library check check

@@ -1,13 +1,11 @@
 /* ntcache-ctl get: one part of an entry as a file. */
 #include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "ctl.h"
 #include "format.h"
+#include "output.h"
 
 struct arguments {
 	const char *digest, *part, *output;
@@ -53,90 +51,24 @@ static int no_part(struct ntc_entry *entry, const struct arguments *args)
 	return NTC_CTL_NOTHING;
 }
 
-/* False with errno. */
-static bool write_all(int fd, const void *data, size_t len)
-{
-	const char *p = data;
-
-	while (len > 0) {
-		ssize_t n = write(fd, p, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return false;
-		p += n;
-		len -= (size_t)n;
-	}
-	return true;
-}
-
-static int close_output(int fd, bool good)
-{
-	int saved = errno;
-
-	if (close(fd) != 0 && good)
-		return -1;
-	errno = saved;
-	return good ? 0 : -1;
-}
-
-/* A device, a pipe or another special file: written in place. */
-static int write_special(const char *path, const struct ntc_part_view *part)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
-
-	return fd < 0 ? -1 : close_output(fd, write_all(fd, part->data, part->len));
-}
-
-/* A regular file: written under another name beside it, and renamed. */
-static int write_regular(const char *path, const struct ntc_part_view *part)
-{
-	mode_t mask = umask(0);
-	char *temporary;
-	int fd, result;
-
-	umask(mask);
-	if (asprintf(&temporary, "%s.XXXXXX", path) < 0)
-		ntc_ctl_no_memory();
-	fd = mkostemp(temporary, O_CLOEXEC);
-	if (fd < 0) {
-		free(temporary);
-		return -1;
-	}
-	result = close_output(fd, write_all(fd, part->data, part->len) && fchmod(fd, 0666 & ~mask) == 0);
-	if (result == 0)
-		result = rename(temporary, path);
-	if (result != 0) {
-		int saved = errno;
-
-		unlink(temporary);
-		errno = saved;
-	}
-	free(temporary);
-	return result;
-}
-
 static int write_part(const struct arguments *args, const struct ntc_part_view *part)
 {
-	bool standard = !args->output || strcmp(args->output, "-") == 0;
-	const char *path = standard ? "standard output" : args->output;
-	struct stat st;
-	int result;
+	bool standard = !args->output || strcmp(args->output, "-") == 0, written;
+	struct ntc_ctl_output output;
+	int status, closed;
 
 	if (standard && isatty(STDOUT_FILENO) && !ntc_ctl_is_text(part->data, part->len))
 		return ntc_ctl_say(NTC_CTL_USAGE,
 				   "part '%s' is no text for a terminal: give -o FILE, or a pipe",
 				   args->part);
-	if (standard)
-		result = write_all(STDOUT_FILENO, part->data, part->len) ? 0 : -1;
-	else if (stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
-		result = write_special(path, part);
-	else
-		result = write_regular(path, part);
-	if (result != 0)
-		return ntc_ctl_say(NTC_CTL_FAILED, "writing %s failed: %s", path, strerror(errno));
-	return NTC_CTL_OK;
+	status = ntc_ctl_output_open(&output, args->output);
+	if (status)
+		return status;
+	written = fwrite(part->data, 1, part->len, output.file) == part->len;
+	if (!written)
+		status = ntc_ctl_say(NTC_CTL_FAILED, "writing %s failed: %s", output.path, strerror(errno));
+	closed = ntc_ctl_output_close(&output, written);
+	return status ? status : closed;
 }
 
 static int run(const struct ntc_ctl_command *self, struct ntc_ctl *ctl, int argc, char **argv)

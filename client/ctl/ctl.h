@@ -47,6 +47,8 @@ struct ntc_ctl_command {
 	X(get) \
 	X(why) \
 	X(rm) \
+	X(export) \
+	X(import) \
 	X(help)
 
 #define X(name) extern const struct ntc_ctl_command ntc_ctl_##name;

@@ -9,6 +9,7 @@
 #include "ctl.h"
 #include "format.h"
 #include "prefix.h"
+#include "progress.h"
 
 /* --- memory and output -------------------------------------------------------------------- */
 
@@ -53,6 +54,7 @@ int ntc_ctl_say(int status, const char *fmt, ...)
 {
 	va_list args;
 
+	ntc_ctl_progress_hide();
 	fputs("ntcache-ctl: ", stderr);
 	va_start(args, fmt);
 	vfprintf(stderr, fmt, args);
@@ -85,6 +87,7 @@ int ntc_ctl_complain(struct ntc_ctl *ctl, enum ntc_err err, const char *fmt, ...
 	va_list args;
 
 	(void)ctl;
+	ntc_ctl_progress_hide();
 	fputs("ntcache-ctl: ", stderr);
 	va_start(args, fmt);
 	vfprintf(stderr, fmt, args);
