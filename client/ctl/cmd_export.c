@@ -22,6 +22,7 @@ enum { OPT_NO_STAMPS = 256 };
 
 static const struct argp_option options[] = {
 	NTC_CTL_SELECT_OPTIONS,
+	NTC_CTL_SELECT_FIELD_OPTION,
 	{ "no-stamps", OPT_NO_STAMPS, NULL, 0, "Leave out who made the entries, when and at what cost", 0 },
 	{ "json", 'j', NULL, 0, "One JSON object about what was exported", 0 },
 	{ 0 },
@@ -67,14 +68,14 @@ static int choose(struct export *export)
 {
 	struct ntc_row_view *rows;
 	size_t count;
-	int status = ntc_ctl_rows(export->ctl, export->args->select.kind, &rows, &count);
+	int status = ntc_ctl_select_rows(export->ctl, &export->args->select, &rows, &count);
 
 	if (status)
 		return status;
 	export->digests = ntc_ctl_realloc(NULL, count ? count : 1, sizeof(*export->digests));
 	for (size_t i = 0; i < count; i++)
-		if (ntc_ctl_select_row(&export->args->select, &rows[i]))
-			export->digests[export->count++] = rows[i].digest;
+		export->digests[i] = rows[i].digest;
+	export->count = count;
 	free(rows);
 	return NTC_CTL_OK;
 }

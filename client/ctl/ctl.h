@@ -49,6 +49,8 @@ struct ntc_ctl_command {
 	X(rm) \
 	X(export) \
 	X(import) \
+	X(verify) \
+	X(du) \
 	X(help)
 
 #define X(name) extern const struct ntc_ctl_command ntc_ctl_##name;

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "ctl.h"
 #include "format.h"
 
 #define S UINT64_C(1000000000)
@@ -118,6 +117,22 @@ bool ntc_ctl_select_row(const struct ntc_ctl_select *select, const struct ntc_ro
 	       row->put_wall_ns >= select->since_wall_ns &&
 	       (!select->producer || fnmatch(select->producer, row->producer, 0) == 0) &&
 	       (!select->name || fnmatch(select->name, row->name, 0) == 0);
+}
+
+int ntc_ctl_select_rows(struct ntc_ctl *ctl, const struct ntc_ctl_select *select, struct ntc_row_view **rows,
+			size_t *count)
+{
+	size_t all, fit = 0;
+	int status = ntc_ctl_rows(ctl, select->kind, rows, &all);
+
+	*count = 0;
+	if (status)
+		return status;
+	for (size_t i = 0; i < all; i++)
+		if (ntc_ctl_select_row(select, &(*rows)[i]))
+			(*rows)[fit++] = (*rows)[i];
+	*count = fit;
+	return NTC_CTL_OK;
 }
 
 bool ntc_ctl_select_entry(const struct ntc_ctl_select *select, const struct ntc_entry *entry)

@@ -8,6 +8,7 @@
 #include <argp.h>
 #include <stdbool.h>
 
+#include "ctl.h"
 #include "fields.h"
 #include "ntcache.h"
 
@@ -23,19 +24,28 @@ struct ntc_ctl_select {
 	struct ntc_ctl_filter fields[NTC_CTL_SELECT_FIELDS];
 };
 
-/* The options, to be put among a command's own. */
+/* The options, to be put among a command's own: what rows tell. */
 enum { NTC_CTL_SELECT_PRODUCER = 0x500, NTC_CTL_SELECT_NAME, NTC_CTL_SELECT_USER, NTC_CTL_SELECT_SINCE };
 #define NTC_CTL_SELECT_OPTIONS \
 	{ "kind", 'k', "KIND", 0, "Only kernel, handle, source, library or tuning", 0 }, \
 	{ "producer", NTC_CTL_SELECT_PRODUCER, "PATTERN", 0, "Only what was made by this, such as 'nvrtc*'", 0 }, \
 	{ "name", NTC_CTL_SELECT_NAME, "PATTERN", 0, "Only entries of this name, such as 'matmul*'", 0 }, \
 	{ "user", NTC_CTL_SELECT_USER, "USER", 0, "Only what this user put (name or number)", 0 }, \
-	{ "since", NTC_CTL_SELECT_SINCE, "TIME", 0, "Only what was put since: 2026-11-30, or 90m, 12h, 7d ago", 0 }, \
+	{ "since", NTC_CTL_SELECT_SINCE, "TIME", 0, "Only what was put since: 2026-11-30, or 90m, 12h, 7d ago", 0 }
+
+/* For commands that read the entries themselves, besides. */
+#define NTC_CTL_SELECT_FIELD_OPTION \
 	{ "field", 'f', "NAME=VALUE", 0, \
 	  "Only entries whose key has this value; NAME~TEXT: a value with TEXT in it. May be given several times", 0 }
 
-/* As an argp parser does: 0, or ARGP_ERR_UNKNOWN. Wrong values end the program. */
+/* As an argp parser does, for both: 0, or ARGP_ERR_UNKNOWN. Wrong values end the program. */
 error_t ntc_ctl_select_parse(struct ntc_ctl_select *select, int key, char *arg, struct argp_state *state);
+
+/*
+ * All rows that fit, as far as rows tell, in order of digests. *rows is given: free().
+ */
+int ntc_ctl_select_rows(struct ntc_ctl *ctl, const struct ntc_ctl_select *select, struct ntc_row_view **rows,
+			size_t *count);
 
 /* Whether a row fits, as far as rows tell. */
 bool ntc_ctl_select_row(const struct ntc_ctl_select *select, const struct ntc_row_view *row);
