@@ -214,6 +214,7 @@ static int run(const struct ntc_ctl_command *self, struct ntc_ctl *ctl, int argc
 	struct stat st;
 
 	ntc_ctl_parse(self, ctl, options, parse, &args, argc, argv);
+	ctl->makes_dir = true;
 	if (strcmp(args.file, "-") != 0)
 		fd = open(args.file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	else if (isatty(fd))

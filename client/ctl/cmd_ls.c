@@ -9,24 +9,19 @@
 #include "ctl.h"
 #include "fields.h"
 #include "format.h"
+#include "select.h"
 
-#define FILTERS_MAX 32
 #define DIGITS 16       /* of a digest, in the table */
 
 struct arguments {
-	unsigned kind;
 	unsigned long limit;    /* 0 = all */
 	bool json, quiet;
-	size_t filter_count;
-	struct ntc_ctl_filter filters[FILTERS_MAX];
+	struct ntc_ctl_select select;
 };
 
 static const struct argp_option options[] = {
-	{ "kind", 'k', "KIND", 0, "Only kernel, handle, source, library or tuning", 0 },
-	{ "field", 'f', "NAME=VALUE", 0,
-	  "Only entries whose key has this value; NAME~TEXT: a value with TEXT in it. "
-	  "Given several times, all must fit",
-	  0 },
+	NTC_CTL_SELECT_OPTIONS,
+	NTC_CTL_SELECT_FIELD_OPTION,
 	{ "limit", 'n', "COUNT", 0, "At most so many", 0 },
 	{ "quiet", 'q', NULL, 0, "Digests only, in full", 0 },
 	{ "json", 'j', NULL, 0, "One JSON array", 0 },
@@ -38,15 +33,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	struct arguments *args = state->input;
 
 	switch (key) {
-	case 'k':
-		args->kind = ntc_ctl_parse_kind(state, arg);
-		return 0;
-	case 'f':
-		if (args->filter_count == FILTERS_MAX)
-			argp_error(state, "more than %d fields", FILTERS_MAX);
-		if (!ntc_ctl_filter_parse(arg, &args->filters[args->filter_count++]))
-			argp_error(state, "--field takes NAME=VALUE or NAME~TEXT, not '%s'", arg);
-		return 0;
 	case 'n':
 		args->limit = ntc_ctl_parse_number(state, "limit", arg, 1000000000);
 		return 0;
@@ -57,10 +43,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		args->json = true;
 		return 0;
 	case ARGP_KEY_ARG:
-		argp_error(state, "ls takes no argument, not '%s'; filter with --kind and --field", arg);
+		argp_error(state, "ls takes no argument, not '%s'; select with options", arg);
 		return 0;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return ntc_ctl_select_parse(&args->select, key, arg, state);
 	}
 }
 
@@ -71,17 +57,6 @@ static int newest_first(const void *a, const void *b)
 	if (x->put_wall_ns != y->put_wall_ns)
 		return x->put_wall_ns < y->put_wall_ns ? 1 : -1;
 	return memcmp(x->digest.bytes, y->digest.bytes, sizeof(x->digest.bytes));
-}
-
-static bool matches(const struct arguments *args, struct ntc_entry *entry)
-{
-	size_t len;
-	const void *key = ntc_entry_key(entry, &len);
-
-	for (size_t i = 0; i < args->filter_count; i++)
-		if (!ntc_ctl_filter_match(&args->filters[i], key, len))
-			return false;
-	return true;
 }
 
 static json_t *row_json(const struct ntc_row_view *row, struct ntc_entry *entry)
@@ -143,7 +118,7 @@ static void print_row(const struct ntc_ctl *ctl, const struct ntc_row_view *row,
 static int list(struct ntc_ctl *ctl, const struct arguments *args, const struct ntc_row_view *rows,
 		size_t count, json_t *array, size_t *shown)
 {
-	bool read = args->filter_count || !args->quiet;
+	bool read = args->select.field_count || !args->quiet;
 	char digest[NTC_DIGEST_TEXT_SIZE];
 
 	for (size_t i = 0; i < count && (args->limit == 0 || *shown < args->limit); i++) {
@@ -156,7 +131,7 @@ static int list(struct ntc_ctl *ctl, const struct arguments *args, const struct 
 		ntc_digest_text(&rows[i].digest, digest);
 		if (err != NTC_OK)
 			return ntc_ctl_complain(ctl, err, "reading entry %s failed", digest);
-		if (!entry || matches(args, entry)) {
+		if (!entry || ntc_ctl_select_entry(&args->select, entry)) {
 			if (array)
 				json_array_append_new(array, args->quiet ? json_string(digest)
 									 : row_json(&rows[i], entry));
@@ -180,7 +155,7 @@ static int run(const struct ntc_ctl_command *self, struct ntc_ctl *ctl, int argc
 	int status;
 
 	ntc_ctl_parse(self, ctl, options, parse, &args, argc, argv);
-	status = ntc_ctl_rows(ctl, args.kind, &rows, &count);
+	status = ntc_ctl_select_rows(ctl, &args.select, &rows, &count);
 	if (status)
 		return status;
 	if (count)

@@ -25,6 +25,8 @@ enum ntc_ctl_exit {
 
 struct ntc_ctl {
 	const char *socket;             /* --socket, or NULL; borrowed */
+	const char *dir;                /* --dir, or NULL; borrowed */
+	bool makes_dir;                 /* the command makes it, if there is none */
 	int timeout_ms;                 /* of each request; --timeout */
 	bool colour;                    /* standard output shows colours */
 	struct ntc_client *client;      /* by ntc_ctl_open(); closed by main() */
@@ -89,7 +91,7 @@ unsigned ntc_ctl_parse_kind(struct argp_state *state, const char *arg);
 
 /* --- the daemon --------------------------------------------------------------------------- */
 
-/* Make the client, once. Returns NTC_CTL_OK, or the exit status after a complaint. */
+/* Make the client, once; with --dir, and the daemon that it asks. Returns NTC_CTL_OK, or the exit status after a complaint. */
 int ntc_ctl_open(struct ntc_ctl *ctl);
 
 /*

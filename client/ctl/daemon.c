@@ -9,6 +9,7 @@
 #include "ctl.h"
 #include "format.h"
 #include "prefix.h"
+#include "private.h"
 #include "progress.h"
 
 /* --- memory and output -------------------------------------------------------------------- */
@@ -114,11 +115,22 @@ int ntc_ctl_open(struct ntc_ctl *ctl)
 
 	if (ctl->client)
 		return NTC_CTL_OK;
+	if (ctl->dir) {
+		int status = ntc_ctl_private_start(ctl->dir, ctl->makes_dir, &ctl->socket);
+
+		if (status)
+			return status;
+	}
 	options.socket = ctl->socket;
 	options.mode = NTC_MODE_ON;             /* $NTCACHE=off is for workers */
 	options.flags = NTC_NO_AUTOSTART;       /* looking must not change what is there */
 	options.name = "ntcache-ctl";
 	err = ntc_open(&options, &ctl->client);
+	if (err == NTC_OK && ctl->dir)
+		err = ntc_ping(ctl->client, ctl->timeout_ms, NULL);
+	/* Connected: the private daemon's socket has done its work. */
+	if (ctl->dir)
+		ntc_ctl_private_hide();
 	return err == NTC_OK ? NTC_CTL_OK : ntc_ctl_complain(ctl, err, "starting failed");
 }
 

@@ -9,6 +9,7 @@
 
 #include "ctl.h"
 #include "overview.h"
+#include "private.h"
 
 struct arguments {
 	struct ntc_ctl *ctl;
@@ -72,5 +73,5 @@ int main(int argc, char **argv)
 	status = command ? command->run(command, &ctl, arguments.argc, arguments.argv)
 			 : unknown(arguments.argv[0]);
 	ntc_close(ctl.client);
-	return status;
+	return ntc_ctl_private_stop(status);
 }

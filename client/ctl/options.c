@@ -9,6 +9,7 @@
 const struct argp_option ntc_ctl_common_options[] = {
 	{ "socket", 's', "PATH", 0,
 	  "The daemon's socket; otherwise $NTCACHE_SOCKET, the user's, the machine's", -2 },
+	{ "dir", 'd', "DIR", 0, "Not a running daemon, but this cache directory, whose daemon is stopped", -2 },
 	{ "timeout", 't', "SECONDS", 0, "Longest wait for one answer (30)", -2 },
 	{ 0 },
 };
@@ -44,6 +45,15 @@ error_t ntc_ctl_parse_common(int key, char *arg, struct argp_state *state)
 		if (*arg == '\0')
 			argp_error(state, "--socket takes the path of a socket");
 		ctl->socket = arg;
+		return 0;
+	case 'd':
+		if (*arg == '\0')
+			argp_error(state, "--dir takes a cache directory");
+		ctl->dir = arg;
+		return 0;
+	case ARGP_KEY_END:
+		if (ctl->dir && ctl->socket)
+			argp_error(state, "--dir and --socket: one of the two");
 		return 0;
 	case 't':
 		ctl->timeout_ms = (int)ntc_ctl_parse_number(state, "timeout", arg, 86400) * 1000;
