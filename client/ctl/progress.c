@@ -10,6 +10,7 @@
 
 #define MS UINT64_C(1000000)
 #define EVERY (100 * MS)
+#define LEFT_MAX (UINT64_C(100) * 86400 * 1000 * MS)    /* longer is no news */
 #define TRUSTED (500 * MS)      /* the first moments say little of the rest */
 
 static struct ntc_ctl_progress *current;
@@ -24,9 +25,12 @@ static uint64_t mono_now(void)
 
 uint64_t ntc_ctl_progress_left(uint64_t done, uint64_t total, uint64_t took_ns)
 {
+	double left;
+
 	if (took_ns < TRUSTED || done == 0 || done >= total)
 		return 0;
-	return (uint64_t)((double)took_ns / (double)done * (double)(total - done));
+	left = (double)took_ns / (double)done * (double)(total - done);
+	return left < (double)LEFT_MAX ? (uint64_t)left : LEFT_MAX;
 }
 
 void ntc_ctl_progress_begin(struct ntc_ctl_progress *progress, const char *what)

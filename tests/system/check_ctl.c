@@ -106,6 +106,8 @@ START_TEST(test_no_daemon)
 		{ "ping", NULL, NULL },   { "stats", NULL, NULL }, { "ls", NULL, NULL },
 		{ "show", "abcd", NULL }, { "why", "abcd", NULL }, { "rm", "--all", "--yes" },
 		{ "rm", NO_DIGEST, NULL }, { "get", "abcd", "log" },
+		{ "verify", NULL, NULL },  { "du", NULL, NULL },    { "export", "/dev/null", NULL },
+		{ "import", "/dev/null", NULL },
 	};
 
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
