@@ -54,8 +54,7 @@ struct ntc_session {
 	struct ntc_peer peer;
 	struct ntc_session_ops ops;
 	void *data;
-	struct event_base *base;
-	struct event *readable, *writable, *process, *again, *linger;
+	struct event *readable, *writable, *process, *again, *linger, *ending;
 	uint8_t *input;
 	size_t input_len, input_size, input_used;
 	int fds[NTC_SESSION_FDS_MAX];
@@ -118,6 +117,8 @@ void ntc_session_free(struct ntc_session *s)
 		event_free(s->again);
 	if (s->linger)
 		event_free(s->linger);
+	if (s->ending)
+		event_free(s->ending);
 	if (s->pidfd >= 0)
 		close(s->pidfd);
 	if (s->fd >= 0)
@@ -135,8 +136,6 @@ static void on_free(evutil_socket_t fd, short what, void *arg)
 
 void ntc_session_end(struct ntc_session *s, const char *why)
 {
-	static const struct timeval now;
-
 	if (s->state == ENDED)
 		return;
 	set_state(s, ENDED, why);
@@ -149,9 +148,8 @@ void ntc_session_end(struct ntc_session *s, const char *why)
 	/* The peer sees the end now, not in the next turn. */
 	shutdown(s->fd, SHUT_RDWR);
 	s->ops.ended(s->ops.ctx, s);
-	/* If this fails there is no memory: better a leak than a use after free. */
-	if (event_base_once(s->base, -1, EV_TIMEOUT, on_free, s, &now))
-		ntc_log(NTC_LOG_ERROR, "connection %" PRIu64 ": no memory to free it", s->number);
+	/* When everybody who may be using it has returned; needs no memory. */
+	event_active(s->ending, EV_TIMEOUT, 1);
 }
 
 /* --- output ------------------------------------------------------------------------------- */
@@ -488,16 +486,16 @@ struct ntc_session *ntc_session_new(struct event_base *base, int fd, uint64_t nu
 	s->pidfd = -1;
 	s->number = number;
 	s->ops = *ops;
-	s->base = base;
 	TAILQ_INIT(&s->output);
 	identify(s);
 	s->readable = event_new(base, fd, EV_READ | EV_PERSIST, on_readable, s);
 	s->writable = event_new(base, fd, EV_WRITE, on_writable, s);
 	s->again = event_new(base, -1, 0, on_readable, s);
 	s->linger = event_new(base, -1, 0, on_linger, s);
+	s->ending = event_new(base, -1, 0, on_free, s);
 	if (s->pidfd >= 0 || s->gone)
 		s->process = event_new(base, s->pidfd, EV_READ, on_process, s);
-	if (!s->readable || !s->writable || !s->again || !s->linger || ((s->pidfd >= 0 || s->gone) && !s->process) ||
+	if (!s->readable || !s->writable || !s->again || !s->linger || !s->ending || ((s->pidfd >= 0 || s->gone) && !s->process) ||
 	    event_add(s->readable, NULL) || event_add(s->linger, &hello) ||
 	    (s->pidfd >= 0 && event_add(s->process, NULL))) {
 		ntc_session_free(s);
