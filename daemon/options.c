@@ -32,6 +32,9 @@ static const char help[] =
 "  --socket-group GROUP  its group, by name or number (with --system: ntcache)\n"
 "  --system              serve the whole machine: /run/ntcached/ntcached.sock for the group ntcache, which\n"
 "                        may also read the entries' files; cache directory /var/cache/ntcached\n"
+"  --durability MODE     full: what was acknowledged survives a power cut (the default); relaxed: it survives the end\n"
+"                        of the daemon, and a power cut may take the puts of the last second\n"
+"  --allow-network-fs    keep the cache directory on NFS, SMB, FUSE or the like, which is refused otherwise\n"
 "\n"
 "How much:\n"
 "  --max-size SIZE       keep at most so many bytes; the least recently used go first (10G; 0 = no limit).\n"
@@ -63,6 +66,8 @@ enum {
 	OPT_SOCKET_MODE,
 	OPT_SOCKET_GROUP,
 	OPT_SYSTEM,
+	OPT_DURABILITY,
+	OPT_ALLOW_NETWORK,
 	OPT_MAX_SIZE,
 	OPT_MAX_ENTRY,
 	OPT_MAX_COMPILES,
@@ -83,6 +88,8 @@ static const struct option table[] = {
 	{ "socket-mode", required_argument, NULL, OPT_SOCKET_MODE },
 	{ "socket-group", required_argument, NULL, OPT_SOCKET_GROUP },
 	{ "system", no_argument, NULL, OPT_SYSTEM },
+	{ "durability", required_argument, NULL, OPT_DURABILITY },
+	{ "allow-network-fs", no_argument, NULL, OPT_ALLOW_NETWORK },
 	{ "max-size", required_argument, NULL, OPT_MAX_SIZE },
 	{ "max-entry", required_argument, NULL, OPT_MAX_ENTRY },
 	{ "max-compiles", required_argument, NULL, OPT_MAX_COMPILES },
@@ -169,6 +176,12 @@ static bool parse_mode(const char *text, mode_t *mode)
 		return false;
 	*mode = (mode_t)value;
 	return true;
+}
+
+static bool parse_durability(const char *text, bool *relaxed)
+{
+	*relaxed = strcmp(text, "relaxed") == 0;
+	return *relaxed || strcmp(text, "full") == 0;
 }
 
 static bool parse_group(const char *text, gid_t *group)
@@ -277,6 +290,11 @@ static const char *take(struct ntc_daemon_options *o, int option, const char *ar
 		return parse_group(arg, &o->socket_group) ? NULL : "the name or number of a group of this machine";
 	case OPT_SYSTEM:
 		o->system = true;
+		return NULL;
+	case OPT_DURABILITY:
+		return parse_durability(arg, &o->relaxed) ? NULL : "full or relaxed";
+	case OPT_ALLOW_NETWORK:
+		o->allow_network = true;
 		return NULL;
 	case OPT_MAX_SIZE:
 		return ntc_parse_size(arg, &o->max_size) ? NULL : "a number of bytes, or one with K, M, G or T";

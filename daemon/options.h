@@ -21,6 +21,8 @@ struct ntc_daemon_options {
 	gid_t socket_group;             /* (gid_t)-1 = the process's */
 	uint64_t max_size;              /* bytes; 0 = no limit */
 	uint64_t max_entry;             /* bytes of a body */
+	bool relaxed;                   /* --durability relaxed */
+	bool allow_network;
 	unsigned max_compiles;          /* 0 = no limit */
 	unsigned max_connections;
 	uint64_t lease_ns, slot_wait_ns, wait_ns, failure_ns;

@@ -419,6 +419,8 @@ enum ntc_status ntc_server_open(const struct ntc_daemon_options *options, struct
 		.inline_max = NTC_INLINE_IMAGE_MAX,
 		.group_wait_ns = STORE_GROUP_WAIT_NS,
 		.loaders = STORE_LOADERS,
+		.relaxed = options->relaxed,
+		.allow_network = options->allow_network,
 		.group_readable = options->system,
 		.log = ntc_log_line,
 	};

@@ -1,6 +1,6 @@
 /*
  * The index; see index.h. WAL, so that loaders read while the writer writes; synchronous FULL, so that a
- * commit survives a power cut. 64-bit numbers are stored in SQLite's signed integers, bit for bit.
+ * commit survives a power cut (NORMAL where that is not asked for). 64-bit numbers are stored in SQLite's signed integers, bit for bit.
  */
 #include "store/index.h"
 
@@ -51,6 +51,7 @@ struct ntc_index {
 	sqlite3 *db;
 	sqlite3_stmt *statements[STATEMENTS];   /* prepared when first used */
 	bool reader;
+	bool relaxed;   /* commits may not survive a power cut */
 	bool clean;     /* it says that it was closed well, which the first change takes back */
 };
 
@@ -506,6 +507,19 @@ static enum ntc_status run(struct ntc_index *index, enum statement which)
 	sqlite3_stmt *stmt = prepare(index, which, &st);
 
 	return stmt ? finish(stmt, sqlite3_step(stmt)) : st;
+}
+
+enum ntc_status ntc_index_durable(struct ntc_index *index, bool durable)
+{
+	enum ntc_status st;
+
+	if (index->relaxed == !durable)
+		return NTC_ST_OK;
+	st = ntc_index_status(sqlite3_exec(index->db, durable ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL",
+					   NULL, NULL, NULL));
+	if (!st)
+		index->relaxed = !durable;
+	return st;
 }
 
 enum ntc_status ntc_index_begin(struct ntc_index *index)

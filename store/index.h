@@ -64,8 +64,13 @@ enum ntc_status ntc_index_get(struct ntc_index *index, const char *name, void **
 
 /* --- changing (the writer's connection, between begin and commit) ------------------------- */
 
+/*
+ * Whether commits survive a power cut from now on, as they do at first. Those that do not survive the end of the
+ * process, and a power cut once the file system has been synced; they are never half there.
+ */
+enum ntc_status ntc_index_durable(struct ntc_index *index, bool durable);
 enum ntc_status ntc_index_begin(struct ntc_index *index);
-/* OK: it survives a power cut. Otherwise nothing of it is there. */
+/* OK: it is there (see above). Otherwise nothing of it is. */
 enum ntc_status ntc_index_commit(struct ntc_index *index);
 /* Does nothing if no transaction is open. */
 void ntc_index_rollback(struct ntc_index *index);

@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "proto/key.h"
 #include "store/evict.h"
+#include "store/fs.h"
 #include "store/lock.h"
 #include "store/owner.h"
 #include "store/sys.h"
@@ -373,6 +374,7 @@ static enum ntc_status open_dir(struct ntc_store *store, const struct ntc_store_
 	enum ntc_status st = make_dirs(options->dir, options->group_readable ? 0750 : 0700, reason);
 	struct ntc_reason why = { "" };
 	struct stat stat;
+	struct statfs fs;
 	int err;
 
 	if (st)
@@ -387,6 +389,14 @@ static enum ntc_status open_dir(struct ntc_store *store, const struct ntc_store_
 		return ntc_reject(reason, ntc_status_from_errno(-err), "%s: %s", store->dir, strerror(-err));
 	if (stat.st_mode & S_IWOTH)
 		return ntc_reject(reason, NTC_ST_BAD_STORE, "%s: anybody may write there", store->dir);
+	err = ntc_sys_statfs(store->dir_fd, &fs);
+	if (err)
+		return ntc_reject(reason, ntc_status_from_errno(-err), "%s: %s", store->dir, strerror(-err));
+	if (ntc_fs_is_network((unsigned long)fs.f_type) && !options->allow_network)
+		return ntc_reject(reason, NTC_ST_BAD_STORE,
+				  "%.170s is on %s, a network file system: name a directory of this machine, or allow it "
+				  "with --allow-network-fs",
+				  store->dir, ntc_fs_name((unsigned long)fs.f_type));
 	st = ntc_lock_take(store->dir_fd, &store->lock_fd, &why);
 	return st ? ntc_reject(reason, st, "%.170s: %s", store->dir, why.text) : st;
 }
@@ -419,6 +429,7 @@ static enum ntc_status start_threads(struct ntc_store *store, const struct ntc_s
 	store->writer.index = store->index;
 	store->writer.inline_max = options->inline_max;
 	store->writer.group_wait_ns = options->group_wait_ns;
+	store->writer.relaxed = options->relaxed;
 	if (!ntc_writer_start(&store->writer))
 		return ntc_reject(reason, NTC_ST_NO_MEMORY, "no more threads");
 	return ntc_loaders_start(&store->loaders, store->dir, options->loaders, reason);

@@ -39,6 +39,8 @@ struct ntc_store_options {
 	uint64_t inline_max;            /* images up to so many bytes live in the index; 0 = none */
 	uint64_t group_wait_ns;         /* how long the writer may collect a group after its first put */
 	unsigned loaders;               /* loader threads */
+	bool relaxed;                   /* a put counts as durable when it survives the end of the process (store.md) */
+	bool allow_network;             /* the directory may be on a network file system */
 	bool group_readable;            /* blob files 0640 in 0750 directories, for a machine-wide daemon */
 	/* Called from any thread; `text` is one line without a newline. May be NULL. */
 	void (*log)(void *ctx, enum ntc_log_level level, const char *text);
@@ -105,7 +107,7 @@ void ntc_store_load_digest(struct ntc_store *store, const struct ntc_digest *dig
  */
 typedef void ntc_put_fn(void *ctx, enum ntc_status st, enum ntc_stored result);
 
-/* OK: the image survives a power cut. Otherwise it could not be written and is gone again. */
+/* OK: the image survives a power cut (relaxed: the end of the process). Otherwise it could not be written and is gone again. */
 typedef void ntc_durable_fn(void *ctx, enum ntc_status st);
 
 /*

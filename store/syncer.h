@@ -8,6 +8,9 @@
  * So a thread of its own, the syncer, syncs all at once, and the writer, which asks for that where it pays, waits no
  * longer than one by one would have taken: then it syncs one by one, and does not ask again for a while.
  *
+ * Where puts are not to survive a power cut at once (--durability relaxed) the writer waits for nothing, and the syncer
+ * syncs all at once a moment later, on whatever file system.
+ *
  * Threads: the writer's, but for the thread itself.
  */
 #ifndef NTC_STORE_SYNCER_H
@@ -19,24 +22,29 @@
 #include <stdint.h>
 
 #include "base/clock.h"
+#include "store/log.h"
 
 #define NTC_SYNC_ALL_MIN 4u                             /* files and directories; fewer are synced one by one */
-#define NTC_SYNC_EACH_FIRST_NS (1 * NTC_NS_PER_MS)      /* what one is thought to take before any was measured */
+#define NTC_SYNC_EACH_FIRST_NS (20 * NTC_NS_PER_MS)     /* what one is thought to take until it was measured */
 #define NTC_SYNC_ALL_WAIT_MAX_NS (1 * NTC_NS_PER_S)     /* longest wait for all at once */
 #define NTC_SYNC_PAUSE_MIN_NS (1 * NTC_NS_PER_S)        /* one by one after a wait that was too long; doubled */
 #define NTC_SYNC_PAUSE_MAX_NS (64 * NTC_NS_PER_S)       /* each time, up to this */
+#define NTC_SYNC_LATER_NS (1 * NTC_NS_PER_S)            /* how long a change waits for its sync when nobody waits for it */
 
 struct ntc_syncer {
 	int fd;                         /* a directory of the file system; borrowed */
+	const struct ntc_store_log *log;        /* borrowed */
 	pthread_t thread;
 	bool running;
+	bool trusted;                   /* errors of syncfs are told to who calls it */
 	/* the writer's alone */
 	uint64_t each_ns;               /* what one took lately */
 	uint64_t pause_ns, paused_until_ns;
 	/* under lock */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;         /* on CLOCK_MONOTONIC */
-	bool wanted;                    /* somebody waits for a sync that has not begun */
+	bool wanted;                    /* the writer waits for a sync that has not begun */
+	uint64_t due_ns;                /* when one has to begin that nobody waits for; 0 = nothing to sync */
 	bool busy;                      /* in syncfs */
 	uint64_t done;                  /* how many have ended */
 	int err;                        /* what the last one said: 0 or a negative errno */
@@ -44,12 +52,12 @@ struct ntc_syncer {
 };
 
 /*
- * Start the thread, if errors of syncfs on the file system of `fd` are told to who calls it; without it everything is
- * synced one by one. False without memory or threads.
+ * Start the thread where there is work for it: if `later` will be asked for, or errors of syncfs on the file system
+ * of `fd` are told to who calls it; without it everything is synced one by one. False without memory or threads.
  */
-bool ntc_syncer_start(struct ntc_syncer *syncer, int fd);
+bool ntc_syncer_start(struct ntc_syncer *syncer, int fd, bool later, const struct ntc_store_log *log);
 
-/* End the thread. Accepts one that was never started. */
+/* Sync what is due and end the thread. Accepts one that was never started. */
 void ntc_syncer_stop(struct ntc_syncer *syncer);
 
 /*
@@ -57,6 +65,9 @@ void ntc_syncer_stop(struct ntc_syncer *syncer);
  * the disk. False: it is not known to be: sync one by one, and say with _took() how long that took.
  */
 bool ntc_syncer_all(struct ntc_syncer *syncer, size_t count);
+
+/* Sync everything written so far, and what is written until then, a moment later. */
+void ntc_syncer_later(struct ntc_syncer *syncer);
 
 /* So long did it take to sync `count` of them one by one. */
 void ntc_syncer_took(struct ntc_syncer *syncer, size_t count, uint64_t ns);

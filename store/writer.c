@@ -101,7 +101,7 @@ static void write_files(struct ntc_writer_thread *writer, struct group *g)
 	}
 }
 
-/* One way or the other; see syncer.h. */
+/* One way or the other (syncer.h); or, where nobody waits for it, later. */
 static void sync_files(struct ntc_writer_thread *writer, struct group *g)
 {
 	uint64_t start = ntc_clock_mono_ns();
@@ -110,7 +110,7 @@ static void sync_files(struct ntc_writer_thread *writer, struct group *g)
 
 	for (size_t i = 0; i < g->count; i++)
 		count += g->temps[i].fd >= 0;
-	all = ntc_syncer_all(&writer->syncer, count);
+	all = writer->relaxed || ntc_syncer_all(&writer->syncer, count);
 	/* All are on their way before the first is waited for. */
 	for (size_t i = 0; i < g->count && !all; i++) {
 		if (g->temps[i].fd >= 0)
@@ -133,7 +133,9 @@ static void change_names(struct ntc_writer_thread *writer, struct group *g)
 
 		if (!names_entry(op) || op->st || (op->type == NTC_OP_PUT && !has_file(writer, op)))
 			continue;
-		g->shards[op->digest.bytes[0]] = true;
+		/* A removal is for good in either mode. */
+		if (!writer->relaxed || op->type == NTC_OP_REMOVE)
+			g->shards[op->digest.bytes[0]] = true;
 		if (op->type == NTC_OP_PUT) {
 			op->st = ntc_blob_publish(writer->blobs, &op->digest, &g->temps[i]);
 			g->published[i] = !op->st;
@@ -225,8 +227,14 @@ static void check_removal(const struct ntc_writer_thread *writer, struct ntc_op 
 /* The rows and small images of everything that went well so far, in one transaction. */
 static void record(struct ntc_writer_thread *writer, struct group *g)
 {
-	enum ntc_status st = ntc_index_begin(writer->index);
+	enum ntc_status st;
+	bool removal = false;
 
+	for (size_t i = 0; i < g->count; i++)
+		removal |= g->ops[i]->type == NTC_OP_REMOVE;
+	st = ntc_index_durable(writer->index, !writer->relaxed || removal);
+	if (!st)
+		st = ntc_index_begin(writer->index);
 	for (size_t i = 0; i < g->count && !st; i++) {
 		if (!g->ops[i]->st)
 			st = record_op(writer, g->ops[i]);
@@ -275,6 +283,8 @@ static void write_group(struct ntc_writer_thread *writer, struct group *g)
 	sync_names(writer, g);
 	record(writer, g);
 	undo(writer, g);
+	if (writer->relaxed)
+		ntc_syncer_later(&writer->syncer);
 }
 
 /* --- eviction ----------------------------------------------------------------------------- */
@@ -360,7 +370,7 @@ bool ntc_writer_start(struct ntc_writer_thread *writer)
 
 	if (!ntc_queue_init(&writer->queue))
 		return false;
-	if (!ntc_syncer_start(&writer->syncer, writer->blobs->domain)) {
+	if (!ntc_syncer_start(&writer->syncer, writer->blobs->domain, writer->relaxed, writer->log)) {
 		ntc_queue_release(&writer->queue);
 		return false;
 	}

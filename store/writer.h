@@ -26,6 +26,7 @@ struct ntc_writer_thread {
 	const struct ntc_store_log *log;
 	uint64_t inline_max;                    /* images up to so many bytes go into the index */
 	uint64_t group_wait_ns;
+	bool relaxed;                           /* see docs/store.md */
 	uint64_t groups;
 	size_t last_puts;                       /* in the last group that had any */
 	bool index_damaged;                     /* met; read it after the end */

@@ -54,6 +54,8 @@ START_TEST(test_defaults)
 	ck_assert_uint_eq(o.failure_ns, 60 * NTC_NS_PER_S);
 	ck_assert_uint_eq(o.idle_exit_ns, 0);
 	ck_assert_int_eq(o.log_level, NTC_LOG_INFO);
+	ck_assert(!o.relaxed);
+	ck_assert(!o.allow_network);
 }
 END_TEST
 
@@ -110,6 +112,11 @@ START_TEST(test_values)
 	ck_assert_int_eq(o.log_level, NTC_LOG_DEBUG);
 	ck_assert_uint_eq(o.socket_mode, 0660);
 	ck_assert_uint_eq(o.socket_group, 0);
+	ck_assert_int_eq(PARSE("--durability", "relaxed", "--allow-network-fs"), NTC_OPTIONS_RUN);
+	ck_assert(o.relaxed);
+	ck_assert(o.allow_network);
+	ck_assert_int_eq(PARSE("--durability", "full"), NTC_OPTIONS_RUN);
+	ck_assert(!o.relaxed);
 }
 END_TEST
 
@@ -137,6 +144,7 @@ END_TEST
 
 /* What is wrong is named, with what is allowed. */
 static const char *const wrong[][2] = {
+	{ "--durability", "" }, { "--durability", "FULL" }, { "--durability", "relax" },
 	{ "--max-size", "" }, { "--max-size", "-1" }, { "--max-size", "10X" }, { "--max-size", "10GB" },
 	{ "--max-size", " 1" }, { "--max-size", "99999999999999999999" }, { "--max-size", "99999999T" },
 	{ "--max-size", "0x10" }, { "--max-entry", "0" }, { "--max-entry", "4095" }, { "--max-entry", "2G" },

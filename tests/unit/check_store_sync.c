@@ -13,6 +13,7 @@
 static struct ntc_sys_ops ops;
 static unsigned long type;      /* of the file system, as the store is told */
 static atomic_uint all, one;    /* syncs of everything; of files and directories */
+static atomic_uint journal;     /* syncs of the index's files */
 static int all_err;             /* what the former say */
 static bool stuck;              /* they do not end */
 static sem_t go_on;
@@ -31,6 +32,12 @@ static int counted_fsync(int fd)
 	return ntc_sys_kernel.fsync(fd);
 }
 
+static int counted_fdatasync(int fd)
+{
+	atomic_fetch_add(&journal, 1);
+	return ntc_sys_kernel.fdatasync(fd);
+}
+
 static int counted_syncfs(int fd)
 {
 	atomic_fetch_add(&all, 1);
@@ -46,6 +53,7 @@ static void setup(void)
 	ops = ntc_sys_kernel;
 	ops.statfs = typed_statfs;
 	ops.fsync = counted_fsync;
+	ops.fdatasync = counted_fdatasync;
 	ops.syncfs = counted_syncfs;
 	ntc_sys = &ops;
 	sem_init(&go_on, 0, 0);
@@ -156,6 +164,95 @@ START_TEST(other_peoples_bytes_are_not_waited_for)
 }
 END_TEST
 
+/* --- relaxed ------------------------------------------------------------------------------ */
+
+static void wait_for_syncs(unsigned count)
+{
+	uint64_t until = ntc_clock_mono_ns() + 30 * NTC_NS_PER_S;
+
+	while (atomic_load(&all) < count) {
+		ck_assert_msg(ntc_clock_mono_ns() < until, "no sync");
+		(void)poll(NULL, 0, 1);
+	}
+}
+
+START_TEST(relaxed_puts_are_synced_later)
+{
+	uint64_t start;
+
+	type = OVERLAYFS;
+	options.relaxed = true;
+	options.inline_max = 8192;
+	options.group_wait_ns = 0;
+	open_store();
+	put_now(100, 'x', 20000);
+	wait_for_syncs(1);
+	/* The shard's directory is made, the journal there. */
+	start = ntc_clock_mono_ns();
+	ck_assert_uint_eq(remove_now(100), 1);
+	all = one = journal = 0;
+	put_now(100, 'z', 20000);
+	put_now(102, 'z', 100);
+	ck_assert_uint_eq(one, 0);
+	ck_assert_uint_eq(journal, 0);
+	wait_for_syncs(1);
+	ck_assert_uint_ge(ntc_clock_mono_ns() - start, NTC_SYNC_LATER_NS / 2);
+}
+END_TEST
+
+START_TEST(relaxed_removals_are_for_good)
+{
+	options.relaxed = true;
+	options.inline_max = 8192;
+	options.group_wait_ns = 0;
+	open_store();
+	put_now(1, 'x', 20000);
+	put_now(2, 'x', 100);
+	one = journal = 0;
+	ck_assert_uint_eq(remove_now(1), 1);
+	ck_assert_uint_ge(one, 1);
+	one = journal = 0;
+	/* In the index: the commit is what removes it. */
+	ck_assert_uint_eq(remove_now(2), 1);
+	ck_assert_uint_ge(journal, 1);
+	journal = 0;
+	put_now(2, 'x', 100);
+	ck_assert_uint_eq(journal, 0);
+}
+END_TEST
+
+START_TEST(relaxed_puts_are_synced_at_the_end)
+{
+	options.relaxed = true;
+	options.group_wait_ns = 0;
+	open_store();
+	put_now(1, 'x', 20000);
+	ck_assert_uint_eq(all, 0);
+	close_store();
+	ck_assert_uint_eq(all, 1);
+	open_store();
+	ck_assert_int_eq(load_now(1, 'x', 20000), NTC_ST_OK);
+	/* Nothing put: nothing to sync. */
+	close_store();
+	ck_assert_uint_eq(all, 1);
+	open_store();
+}
+END_TEST
+
+/* --- file systems ------------------------------------------------------------------------- */
+
+START_TEST(network_file_systems_are_refused)
+{
+	type = 0x6969;
+	ck_assert_int_eq(try_open(), NTC_ST_BAD_STORE);
+	ck_assert_ptr_nonnull(strstr(reason.text, "nfs"));
+	ck_assert_ptr_nonnull(strstr(reason.text, "--allow-network-fs"));
+	options.allow_network = true;
+	open_store();
+	put_now(1, 'x', 20000);
+}
+END_TEST
+
 START_TEST(types_are_known)
 {
 	static const unsigned long network[] = { 0x6969, 0x517b, 0xff534d42, 0xfe534d42, 0x65735546, 0x01021997, 0x0bd00bd0,
@@ -192,8 +289,10 @@ int main(void)
 	tcase_add_test(tc, a_file_system_that_does_not_tell_is_not_trusted);
 	tcase_add_test(tc, an_error_is_asked_for_file_by_file);
 	tcase_add_test(tc, other_peoples_bytes_are_not_waited_for);
-	suite_add_tcase(suite, tc);
-	tc = tcase_create("types");
+	tcase_add_test(tc, relaxed_puts_are_synced_later);
+	tcase_add_test(tc, relaxed_removals_are_for_good);
+	tcase_add_test(tc, relaxed_puts_are_synced_at_the_end);
+	tcase_add_test(tc, network_file_systems_are_refused);
 	tcase_add_test(tc, types_are_known);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
