@@ -15,6 +15,11 @@ struct ntc_digest ntc_bundle_id(struct ntc_view digests)
 	return ntc_checksum(digests);
 }
 
+struct ntc_digest ntc_bundle_seal(struct ntc_view packed)
+{
+	return ntc_checksum(packed);
+}
+
 uint64_t ntc_bundle_packed_max(uint64_t image)
 {
 	return image + image / 128 + 1024;
@@ -22,7 +27,7 @@ uint64_t ntc_bundle_packed_max(uint64_t image)
 
 /* --- marks -------------------------------------------------------------------------------- */
 
-static struct ntc_digest seal(const uint8_t mark[NTC_BUNDLE_MARK])
+static struct ntc_digest checksum_of(const uint8_t mark[NTC_BUNDLE_MARK])
 {
 	return ntc_checksum(ntc_view(mark + SEALED, NTC_BUNDLE_MARK - SEALED));
 }
@@ -39,7 +44,8 @@ void ntc_bundle_mark_write(const struct ntc_bundle_mark *mark, uint8_t out[NTC_B
 	memcpy(out + 64, mark->digest.bytes, 16);
 	ntc_store64(out + 80, mark->image);
 	ntc_store64(out + 88, mark->packed);
-	checksum = seal(out);
+	memcpy(out + 96, mark->seal.bytes, 16);
+	checksum = checksum_of(out);
 	memcpy(out + 16, checksum.bytes, sizeof(checksum.bytes));
 }
 
@@ -61,7 +67,7 @@ bool ntc_bundle_mark_read(const uint8_t bytes[NTC_BUNDLE_MARK], struct ntc_bundl
 	*mark = m;
 	if (memcmp(bytes, opening, sizeof(opening)) != 0)
 		return false;
-	checksum = seal(bytes);
+	checksum = checksum_of(bytes);
 	if (memcmp(bytes + 16, checksum.bytes, sizeof(checksum.bytes)) != 0)
 		return false;
 	memcpy(m.id.bytes, bytes + 32, sizeof(m.id.bytes));
@@ -70,11 +76,13 @@ bool ntc_bundle_mark_read(const uint8_t bytes[NTC_BUNDLE_MARK], struct ntc_bundl
 	memcpy(m.digest.bytes, bytes + 64, sizeof(m.digest.bytes));
 	m.image = ntc_load64(bytes + 80);
 	m.packed = ntc_load64(bytes + 88);
+	memcpy(m.seal.bytes, bytes + 96, sizeof(m.seal.bytes));
 	item = m.sort == NTC_BUNDLE_ITEM;
 	if ((!item && m.sort != NTC_BUNDLE_HEAD && m.sort != NTC_BUNDLE_TAIL) || ntc_load32(bytes + 52) != 0 ||
 	    m.number > NTC_BUNDLE_ITEMS_MAX - item)
 		return false;
-	if (item ? !sizes_good(&m) : m.image || m.packed || !ntc_digest_equal(&m.digest, &none))
+	if (item ? !sizes_good(&m) : m.image || m.packed || !ntc_digest_equal(&m.digest, &none) ||
+			!ntc_digest_equal(&m.seal, &none))
 		return false;
 	*mark = m;
 	return true;

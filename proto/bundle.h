@@ -15,7 +15,7 @@
 #include "proto/bytes.h"
 #include "proto/ntcache_types.h"
 
-#define NTC_BUNDLE_MARK 96                  /* bytes of a mark */
+#define NTC_BUNDLE_MARK 112                 /* bytes of a mark */
 #define NTC_BUNDLE_LEVEL 3                  /* of zstd: the same entries give the same bytes */
 #define NTC_BUNDLE_ITEMS_MAX (UINT64_C(1) << 40)
 
@@ -28,6 +28,7 @@ struct ntc_bundle_mark {
 	struct ntc_digest digest;   /* item: of its key */
 	uint64_t image;             /* item: bytes of the image */
 	uint64_t packed;            /* item: bytes of the zstd frame behind the mark */
+	struct ntc_digest seal;     /* item: checksum of that frame */
 };
 
 /* The id of a bundle that is to have these entries: `digests`, one behind the other. */
@@ -37,6 +38,9 @@ void ntc_bundle_mark_write(const struct ntc_bundle_mark *mark, uint8_t out[NTC_B
 
 /* Whether `bytes`, of NTC_BUNDLE_MARK, are a mark in its one form. False: *mark is zero. */
 bool ntc_bundle_mark_read(const uint8_t bytes[NTC_BUNDLE_MARK], struct ntc_bundle_mark *mark);
+
+/* The seal of an item's frame. What zstd makes of a damaged one is not looked at: some damage does not change it. */
+struct ntc_digest ntc_bundle_seal(struct ntc_view packed);
 
 /* The largest zstd frame that an image of so many bytes may have. */
 uint64_t ntc_bundle_packed_max(uint64_t image);

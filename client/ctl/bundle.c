@@ -65,6 +65,7 @@ bool ntc_ctl_pack_add(struct ntc_ctl_pack *pack, const struct ntc_entry *entry, 
 	if (ZSTD_isError(len))
 		ntc_ctl_no_memory(); /* nothing else can be wrong with room enough */
 	mark.packed = len;
+	mark.seal = ntc_bundle_seal(ntc_view(pack->frame, len));
 	pack->items++;
 	pack->bytes += size;
 	return write_mark(pack, mark) && write_bytes(pack, pack->frame, len);
@@ -138,18 +139,20 @@ static bool unpack_entry(struct ntc_ctl_unpack *unpack, struct ntc_ctl_unpacked_
 {
 	const struct ntc_bundle_found *found = &item->found;
 	size_t size = (size_t)found->mark.image, got;
-	struct ntc_digest digest;
+	struct ntc_digest digest = ntc_bundle_seal(found->packed);
 
+	if (memcmp(&digest, &found->mark.seal, sizeof(digest)) != 0)
+		return bad(item, "it does not match its checksum");
 	if (ZSTD_findFrameCompressedSize(found->packed.p, found->packed.len) != found->packed.len ||
 	    ZSTD_getFrameContentSize(found->packed.p, found->packed.len) != size)
-		return bad(item, "its zstd frame is damaged");
+		return bad(item, "its frame is not one of zstd, or of another size");
 	/* Not touched before it is written to: a lie about the size costs nothing. */
 	make_room(&unpack->image, &unpack->image_room, size);
 	got = ZSTD_decompressDCtx(unpack->zstd, unpack->image, size, found->packed.p, found->packed.len);
 	if (ZSTD_isError(got))
 		return bad(item, ZSTD_getErrorName(got));
 	if (got != size)
-		return bad(item, "its zstd frame is damaged");
+		return bad(item, "its frame is not one of zstd, or of another size");
 	if (ntc_entry_from_bytes(unpack->image, size, &item->entry) != NTC_OK)
 		return bad(item, ntc_last_error());
 	digest = ntc_entry_digest(item->entry);

@@ -107,8 +107,9 @@ START_TEST(test_marks)
 {
 	struct ntc_bundle_mark marks[] = {
 		{ .sort = NTC_BUNDLE_HEAD, .id = { "head" }, .number = 7 },
-		{ NTC_BUNDLE_ITEM, { "item" }, NTC_BUNDLE_ITEMS_MAX - 1, { "\xff" }, 320, 1 },
-		{ NTC_BUNDLE_ITEM, { "item" }, 0, { "" }, (UINT64_C(1) << 30) + 256, ntc_bundle_packed_max((UINT64_C(1) << 30) + 256) },
+		{ NTC_BUNDLE_ITEM, { "item" }, NTC_BUNDLE_ITEMS_MAX - 1, { "\xff" }, 320, 1, { "seal" } },
+		{ NTC_BUNDLE_ITEM, { "item" }, 0, { "" }, (UINT64_C(1) << 30) + 256,
+		  ntc_bundle_packed_max((UINT64_C(1) << 30) + 256), { "" } },
 		{ .sort = NTC_BUNDLE_TAIL, .number = NTC_BUNDLE_ITEMS_MAX },
 	};
 	uint8_t bytes[NTC_BUNDLE_MARK], again[NTC_BUNDLE_MARK];
@@ -143,6 +144,7 @@ START_TEST(test_refused_marks)
 		{ .sort = NTC_BUNDLE_HEAD, .digest = { "x" } },
 		{ .sort = NTC_BUNDLE_HEAD, .image = 320 },
 		{ .sort = NTC_BUNDLE_TAIL, .packed = 1 },
+		{ .sort = NTC_BUNDLE_TAIL, .seal = { "x" } },
 		{ .sort = NTC_BUNDLE_ITEM, .number = NTC_BUNDLE_ITEMS_MAX, .image = 320, .packed = 1 },
 		{ .sort = NTC_BUNDLE_ITEM, .image = 256, .packed = 1 },
 		{ .sort = NTC_BUNDLE_ITEM, .image = 321, .packed = 1 },
@@ -165,7 +167,7 @@ END_TEST
 
 START_TEST(test_whole)
 {
-	static const size_t steps[] = { 0, 1, 7, 95, 96, 97, 192, 1000 };
+	static const size_t steps[] = { 0, 1, 7, NTC_BUNDLE_MARK - 1, NTC_BUNDLE_MARK, NTC_BUNDLE_MARK + 1, 2 * NTC_BUNDLE_MARK, 1000 };
 	struct made made;
 
 	for (size_t items = 0; items <= ITEMS; items += 3) {
@@ -281,7 +283,7 @@ START_TEST(test_bundle_in_a_bundle)
 
 	make(&inner, 3, 2);
 	add(&outer, &mark);
-	mark = (struct ntc_bundle_mark){ NTC_BUNDLE_ITEM, { "outer" }, 0, { "\0" }, 4096, inner.len };
+	mark = (struct ntc_bundle_mark){ NTC_BUNDLE_ITEM, { "outer" }, 0, { "\0" }, 4096, inner.len, { "" } };
 	outer.at[1] = outer.len;
 	add(&outer, &mark);
 	memcpy(outer.bytes + outer.len, inner.bytes, inner.len);
@@ -332,7 +334,7 @@ END_TEST
 
 static void check_example(void *ctx, char *name, char *text)
 {
-	struct ntc_bundle_mark mark, said = { NTC_BUNDLE_ITEM, { "" }, 0, { "" }, 512, 214 };
+	struct ntc_bundle_mark mark, said = { NTC_BUNDLE_ITEM, { "" }, 0, { "" }, 512, 214, { "" } };
 	uint8_t bytes[NTC_BUNDLE_MARK];
 	char hex[1024] = "", *line;
 	struct ntc_view page;
@@ -347,6 +349,7 @@ static void check_example(void *ctx, char *name, char *text)
 	}
 	page = ntc_test_hex(hex);
 	ck_assert(ntc_digest_parse("baac399252f95dd54dad729cba812903", &said.digest));
+	said.seal = ntc_bundle_seal(ntc_view("frame", 5));
 	said.id = ntc_bundle_id(ntc_view(said.digest.bytes, sizeof(said.digest.bytes)));
 	ntc_bundle_mark_write(&said, bytes);
 	ck_assert_msg(ntc_view_equal(page, ntc_view(bytes, sizeof(bytes))), "the page should say: %s",
