@@ -227,6 +227,8 @@ const struct ntc_scenario ntc_scenarios[] = {
 	{ .name = "put", .prepare = prepare_some, .run = run_put },
 	{ .name = "import", .prepare = prepare_some, .run = run_import },
 	{ .name = "remove", .prepare = prepare_some, .run = run_remove },
+	{ .name = "put, relaxed", .prepare = prepare_some, .run = run_put, .relaxed = true },
+	{ .name = "remove, relaxed", .prepare = prepare_some, .run = run_remove, .relaxed = true },
 	{ .name = "evict", .prepare = prepare_some, .run = run_evict, .max_bytes = 200000 },
 	{ .name = "close", .prepare = prepare_some, .run = run_close },
 	{ .name = "first start", .prepare = prepare_nothing, .run = run_start },
@@ -249,7 +251,7 @@ static void set_options(const struct ntc_scenario *s, struct ntc_trial *t, struc
 	*t = (struct ntc_trial){
 		.ledger = ledger,
 		.options = { .dir = dir, .max_bytes = s->max_bytes, .max_queued_bytes = 64 << 20, .loaders = 2,
-			     .inline_max = s->rebuilt ? 0 : NTC_INLINE_IMAGE_MAX, .log = log_line },
+			     .inline_max = s->rebuilt ? 0 : NTC_INLINE_IMAGE_MAX, .relaxed = s->relaxed, .log = log_line },
 		.evicts = s->max_bytes != 0,
 		.damaged = s->damaged,
 		.rebuilt = s->rebuilt,

@@ -17,6 +17,7 @@ struct ntc_scenario {
 	void (*settled)(struct ntc_ledger *ledger);
 	uint64_t max_bytes;
 	bool damaged, rebuilt;                  /* as in struct ntc_trial */
+	bool relaxed;                           /* durability: what only dies by a signal loses nothing */
 };
 
 extern const struct ntc_scenario ntc_scenarios[];
