@@ -212,6 +212,9 @@ static enum ntc_status own(struct ntc_index *index, const char *dir, struct ntc_
 		rc = ask(index->db, "SELECT count(*) FROM sqlite_schema", &tables);
 	if (rc != SQLITE_OK)
 		return refuse(index, rc, reason);
+	/* Not for want of rights: the file is open for writing. Its header says so. */
+	if (sqlite3_db_readonly(index->db, "main") == 1)
+		return ntc_reject(reason, NTC_ST_BAD_STORE, "the index is in a format that cannot be written");
 	if (application == 0 && version == 0 && tables == 0) {
 		rc = ntc_schema_make(index->db);
 		return rc == SQLITE_OK ? NTC_ST_OK : refuse(index, rc, reason);
@@ -256,7 +259,8 @@ static enum ntc_status examine(struct ntc_index *index, struct ntc_reason *reaso
 	return whole ? NTC_ST_OK : ntc_reject(reason, NTC_ST_BAD_STORE, "the index is damaged");
 }
 
-static enum ntc_status connect_to(const char *dir, bool reader, struct ntc_index **out, struct ntc_reason *reason)
+static enum ntc_status connect_to(const char *dir, const char *name, bool reader, struct ntc_index **out,
+				  struct ntc_reason *reason)
 {
 	int flags = SQLITE_OPEN_NOMUTEX | (reader ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
 	struct ntc_index *index = calloc(1, sizeof(*index));
@@ -267,7 +271,7 @@ static enum ntc_status connect_to(const char *dir, bool reader, struct ntc_index
 	if (!index)
 		return ntc_reject(reason, NTC_ST_NO_MEMORY, "out of memory");
 	index->reader = reader;
-	if ((size_t)snprintf(path, sizeof(path), "%s/" NTC_INDEX_NAME, dir) >= sizeof(path)) {
+	if ((size_t)snprintf(path, sizeof(path), "%s/%s", dir, name) >= sizeof(path)) {
 		free(index);
 		return ntc_reject(reason, NTC_ST_IO, "the name of the cache directory is too long");
 	}
@@ -292,7 +296,7 @@ static enum ntc_status connect_to(const char *dir, bool reader, struct ntc_index
 enum ntc_status ntc_index_open(const char *dir, struct ntc_index **out, struct ntc_reason *reason)
 {
 	struct ntc_index *index;
-	enum ntc_status st = connect_to(dir, false, &index, reason);
+	enum ntc_status st = connect_to(dir, NTC_INDEX_NAME, false, &index, reason);
 	int rc;
 
 	*out = NULL;
@@ -318,7 +322,25 @@ enum ntc_status ntc_index_open(const char *dir, struct ntc_index **out, struct n
 
 enum ntc_status ntc_index_open_reader(const char *dir, struct ntc_index **out, struct ntc_reason *reason)
 {
-	return connect_to(dir, true, out, reason);
+	return connect_to(dir, NTC_INDEX_NAME, true, out, reason);
+}
+
+enum ntc_status ntc_index_make(const char *dir, const char *name, struct ntc_index **out, struct ntc_reason *reason)
+{
+	enum ntc_status st = connect_to(dir, name, false, out, reason);
+	int rc;
+
+	if (st)
+		return st;
+	rc = sqlite3_exec((*out)->db, "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF", NULL, NULL, NULL);
+	if (rc == SQLITE_OK)
+		rc = ntc_schema_make((*out)->db);
+	if (rc == SQLITE_OK)
+		return NTC_ST_OK;
+	st = refuse(*out, rc, reason);
+	ntc_index_close(*out, false);
+	*out = NULL;
+	return st;
 }
 
 static enum ntc_status forget(struct ntc_index *index, const char *name)

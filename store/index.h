@@ -29,6 +29,9 @@ enum ntc_status ntc_index_open(const char *dir, struct ntc_index **index, struct
 /* Another connection to an index that is open already, for reading. */
 enum ntc_status ntc_index_open_reader(const char *dir, struct ntc_index **index, struct ntc_reason *reason);
 
+/* A new index under another name, without a journal: of no worth before it is closed and synced. */
+enum ntc_status ntc_index_make(const char *dir, const char *name, struct ntc_index **index, struct ntc_reason *reason);
+
 /* Close; `clean` notes that the next open need not look for damage. Accepts NULL. */
 void ntc_index_close(struct ntc_index *index, bool clean);
 

@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "proto/key.h"
+#include "store/rebuild.h"
 #include "store/sys.h"
 
 enum { REBUILDS_MAX = 2 };
@@ -42,49 +43,6 @@ static void *list_add(struct list *list, size_t size)
 }
 
 /* --- the index ---------------------------------------------------------------------------- */
-
-/* Rename a damaged index, with its journal, to a name that is free. */
-static enum ntc_status set_aside(struct ntc_store *store, const char *why, struct ntc_reason *reason)
-{
-	static const char *const suffixes[] = { "-wal", "" };
-	char date[32], from[64], to[128];
-	time_t now = time(NULL);
-	struct tm tm;
-	int err = -EEXIST;
-
-	gmtime_r(&now, &tm);
-	strftime(date, sizeof(date), "%Y%m%dT%H%M%SZ", &tm);
-	for (int attempt = 1; attempt < 100; attempt++) {
-		int fd;
-
-		snprintf(to, sizeof(to), NTC_INDEX_NAME ".damaged-%s.%d", date, attempt);
-		fd = ntc_sys_open(store->dir_fd, to, O_PATH | O_NOFOLLOW, 0);
-		ntc_sys_close(fd);
-		if (fd == -ENOENT)
-			break;
-	}
-	for (size_t i = 0; i < 2; i++) {
-		char with[160];
-		struct stat file;
-
-		snprintf(from, sizeof(from), NTC_INDEX_NAME "%s", suffixes[i]);
-		/* A journal without anything is the next index's as well. */
-		if (i == 0 && !ntc_sys_stat_at(store->dir_fd, from, &file) && !file.st_size)
-			continue;
-		snprintf(with, sizeof(with), "%s%s", to, suffixes[i]);
-		err = ntc_sys_rename(store->dir_fd, from, store->dir_fd, with);
-		if (err && err != -ENOENT)
-			break;
-		err = 0;
-	}
-	if (!err)
-		err = ntc_sys_fsync(store->dir_fd);
-	if (err)
-		return ntc_reject(reason, ntc_status_from_errno(-err), "%s; it cannot be set aside: %s", why,
-				  strerror(-err));
-	ntc_store_log(&store->log, NTC_LOG_ERROR, "%s: set aside as %s and made again from the blobs", why, to);
-	return NTC_ST_OK;
-}
 
 /* SQLite makes files with the umask's mode; an empty file of ours is a new index to it. */
 static enum ntc_status make_file(struct ntc_store *store, struct ntc_reason *reason)
@@ -138,26 +96,23 @@ static enum ntc_status read_index(struct ntc_store *store, struct ntc_reason *re
 
 static enum ntc_status open_index(struct ntc_store *store, struct ntc_reason *reason)
 {
-	enum ntc_status st = NTC_ST_BAD_STORE;
+	enum ntc_status st = ntc_rebuild_finish(store->dir_fd, &store->log, reason);
 	struct ntc_reason why = { "" };
 
-	for (int i = 0; i < REBUILDS_MAX; i++) {
+	for (int i = 0; i < REBUILDS_MAX && !st; i++) {
 		uint64_t seed = store->table.seed;
 
 		st = read_index(store, &why);
 		if (st != NTC_ST_BAD_STORE)
-			break;
+			return st ? ntc_reject(reason, st, "%s", why.text) : NTC_ST_OK;
 		ntc_index_close(store->index, false);
 		store->index = NULL;
 		ntc_table_release(&store->table);
 		ntc_table_init(&store->table, seed);
 		store->recency = 0;
-		st = set_aside(store, why.text, reason);
-		if (st)
-			return st;
-		st = NTC_ST_BAD_STORE;
+		st = ntc_rebuild(store->dir, store->dir_fd, why.text, &store->log, reason);
 	}
-	return st ? ntc_reject(reason, st, "%s", why.text) : NTC_ST_OK;
+	return st ? st : ntc_reject(reason, NTC_ST_BAD_STORE, "%s", why.text);
 }
 
 /* --- the files ---------------------------------------------------------------------------- */

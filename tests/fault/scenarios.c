@@ -251,7 +251,7 @@ static void set_options(const struct ntc_scenario *s, struct ntc_trial *t, struc
 	*t = (struct ntc_trial){
 		.ledger = ledger,
 		.options = { .dir = dir, .max_bytes = s->max_bytes, .max_queued_bytes = 64 << 20, .loaders = 2,
-			     .inline_max = s->rebuilt ? 0 : NTC_INLINE_IMAGE_MAX, .relaxed = s->relaxed, .log = log_line },
+			     .inline_max = NTC_INLINE_IMAGE_MAX, .relaxed = s->relaxed, .log = log_line },
 		.evicts = s->max_bytes != 0,
 		.damaged = s->damaged,
 		.rebuilt = s->rebuilt,

@@ -208,21 +208,41 @@ static void damage_version(const char *path)
 	run_sql("PRAGMA user_version = 130");
 }
 
-static void (*const damages[])(const char *path) = {
-	damage_zeros, damage_header, damage_cut, damage_foreign, damage_row, damage_schema,
-	damage_version,
+/* A format of files that only later SQLites write. */
+static void damage_format(const char *path)
+{
+	int fd = open(path, O_WRONLY);
+
+	ck_assert_int_eq(pwrite(fd, "\x42", 1, 18), 1);
+	close(fd);
+}
+
+static const struct {
+	void (*damage)(const char *path);
+	bool readable;          /* rows can be taken over */
+} damages[] = {
+	{ damage_zeros, false }, { damage_header, false }, { damage_cut, false }, { damage_foreign, false },
+	{ damage_row, false }, { damage_schema, false }, { damage_version, true }, { damage_format, true },
 };
 
 START_TEST(damaged_index_is_made_again)
 {
+	struct ntc_digest digest = digest_of(7);
+	struct answer a = { 0 };
+
 	for (unsigned i = 0; i < 30; i++)
 		put_now(i, 'x', 100);
+	ntc_store_hit(store, &digest, 3);
 	close_store();
-	damages[_i](file("index.sqlite3"));
+	damages[_i].damage(file("index.sqlite3"));
 	open_store();
 	ck_assert_uint_eq(stats_now().entries, 30);
-	ck_assert_uint_eq(stats_now().adopted, 30);
-	ck_assert_int_eq(load_now(7, 'x', 100), NTC_ST_OK);
+	ck_assert_uint_eq(stats_now().adopted, damages[_i].readable ? 0 : 30);
+	load(7, &a);
+	wait_for(&a.loaded);
+	ck_assert_int_eq(a.load_st, NTC_ST_OK);
+	ck_assert_uint_eq(a.row.hits, damages[_i].readable ? 3 : 0);
+	ntc_buffer_unref(a.image);
 	ck_assert_int_eq(count_names(dir, "index.sqlite3.damaged-"), 1);
 	ck_assert(strstr(last_log, "set aside") != NULL);
 	reopen_store();

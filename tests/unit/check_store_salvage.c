@@ -237,19 +237,19 @@ START_TEST(hostile_files_end)
 
 	for (size_t page = 0; page < pages; page++) {
 		uint8_t *begin = bytes + page * PAGE + (page ? 0 : 100);
-		unsigned cells = 1500;
+		unsigned cells = 500;
 		/* A row of a mebibyte, and header of one blob that fills it. */
 		static const uint8_t cell[] = { 0xc0, 0x80, 0x06, 1, 6, 0, 0x81, 0x80, 0x80, 0x0c };
 
 		begin[0] = 13;
 		begin[3] = (uint8_t)(cells >> 8), begin[4] = (uint8_t)cells;
 		for (unsigned i = 0; i < cells; i++) {
-			begin[8 + 2 * i] = (uint8_t)((3200 + i % 8) >> 8);
-			begin[9 + 2 * i] = (uint8_t)(3200 + i % 8);
+			begin[8 + 2 * i] = (uint8_t)((1200 + i % 8) >> 8);
+			begin[9 + 2 * i] = (uint8_t)(1200 + i % 8);
 		}
-		memcpy(bytes + page * PAGE + 3200, cell, sizeof(cell));
+		memcpy(bytes + page * PAGE + 1200, cell, sizeof(cell));
 		/* Every word behind is the number of a page. */
-		for (size_t at = 3300; at + 4 <= PAGE; at += 4)
+		for (size_t at = 1300; at + 4 <= PAGE; at += 4)
 			bytes[page * PAGE + at + 3] = (uint8_t)(page + 1);
 	}
 	write_file(file("index.sqlite3"), bytes, len);

@@ -344,6 +344,138 @@ START_TEST(what_cannot_be_written_changes_nothing)
 }
 END_TEST
 
+/* --- a damaged index -------------------------------------------------------------------------- */
+
+enum { RUINED = 60 };
+
+static size_t ruined_size(unsigned n)
+{
+	return n % 5 == 0 ? 100000 : 60 * n;
+}
+
+static void damage_header(void)
+{
+	int fd = open(file("index.sqlite3"), O_WRONLY);
+
+	ck_assert_int_eq(pwrite(fd, "not a database, really", 22, 0), 22);
+	close(fd);
+}
+
+static void damage_version(void)
+{
+	run_sql("PRAGMA user_version = 130");
+}
+
+static const struct {
+	void (*damage)(void);
+	bool readable;          /* hits, recency, the age clock, counters */
+} damages[] = { { damage_header, false }, { damage_version, true } };
+
+static void check_all_but_third(void)
+{
+	for (unsigned n = 0; n < RUINED; n++)
+		ck_assert_int_eq(load_now(n, 'x', ruined_size(n)), n % 3 ? NTC_ST_OK : NTC_ST_NOT_FOUND);
+}
+
+START_TEST(damaged_index_gives_images_back)
+{
+	struct ntc_digest digest = digest_of(1);
+	struct answer a = { 0 };
+
+	for (unsigned n = 0; n < RUINED; n++)
+		put_now(n, 'x', ruined_size(n));
+	for (unsigned n = 0; n < RUINED; n += 3)
+		ck_assert_uint_eq(remove_now(n), 1);
+	ntc_store_hit(store, &digest, 3);
+	close_store();
+	run_sql("UPDATE entry SET pinned = 1, used_age = 77 WHERE hits = 3");
+	damages[_i].damage();
+	open_store();
+	check_all_but_third();
+	load(1, &a);
+	wait_for(&a.loaded);
+	ck_assert_uint_eq(a.row.hits, damages[_i].readable ? 3 : 0);
+	ck_assert_uint_eq(a.row.flags & NTC_ROW_PINNED, damages[_i].readable ? NTC_ROW_PINNED : 0);
+	ntc_buffer_unref(a.image);
+	ck_assert_int_eq(count_names(dir, "index.sqlite3.damaged-"), 1);
+	close_store();
+	check_index(RUINED - RUINED / 3);
+	ck_assert_int_eq(ask("SELECT count(*) FROM entry WHERE used_age = 77"), damages[_i].readable);
+	open_store();
+	check_all_but_third();
+	ck_assert_int_eq(count_names(dir, "index.sqlite3.damaged-"), 1);
+}
+END_TEST
+
+/* What is committed may be in the journal alone when the damage is met. */
+START_TEST(ruins_are_read_with_their_journal)
+{
+	int status;
+	pid_t pid;
+
+	close_store();
+	pid = fork();
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0) {
+		open_store();
+		for (unsigned n = 0; n < RUINED; n++)
+			put_now(n, 'x', ruined_size(n));
+		for (unsigned n = 0; n < RUINED; n += 3)
+			ck_assert_uint_eq(remove_now(n), 1);
+		kill(getpid(), SIGKILL);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFSIGNALED(status));
+	damage_header();
+	/* The journal has a good first page, so nothing is wrong yet. */
+	open_store();
+	check_all_but_third();
+	close_store();
+	damage_header();
+	open_store();
+	check_all_but_third();
+	ck_assert_int_eq(count_names(dir, "index.sqlite3.damaged-"), 1);
+}
+END_TEST
+
+/* Where a crash may leave a rebuild: with a part of a new index, or between any two renames. */
+START_TEST(interrupted_rebuild_is_finished)
+{
+	char path[512], to[512];
+
+	for (unsigned n = 0; n < 20; n++)
+		put_now(n, 'x', 100);
+	close_store();
+	/* Half a new index is nothing. */
+	write_file(file("index.sqlite3.tmp"), "half", 4);
+	damage_header();
+	open_store();
+	ck_assert(!exists(file("index.sqlite3.tmp")));
+	ck_assert_uint_eq(stats_now().entries, 20);
+	put_now(20, 'x', 100);
+	close_store();
+	/* A whole one beside the old one, which has a journal: both go. The journal is not the new one's. */
+	snprintf(path, sizeof(path), "%s", file("index.sqlite3"));
+	ck_assert_int_eq(rename(path, file("index.sqlite3.new")), 0);
+	write_file(file("index.sqlite3"), "damaged", 7);
+	write_file(file("index.sqlite3-wal"), "journal", 7);
+	open_store();
+	ck_assert_uint_eq(stats_now().entries, 21);
+	ck_assert_int_eq(count_names(dir, "index.sqlite3.damaged-"), 3);
+	ck_assert_int_eq(count_names(dir, "index.sqlite3.new"), 0);
+	close_store();
+	/* The old one is away already, its journal not. */
+	snprintf(to, sizeof(to), "%s", file("index.sqlite3.new"));
+	ck_assert_int_eq(rename(path, to), 0);
+	write_file(file("index.sqlite3-wal"), "journal", 7);
+	open_store();
+	ck_assert_uint_eq(stats_now().entries, 21);
+	ck_assert_int_eq(count_names(dir, "index.sqlite3.damaged-"), 4);
+	for (unsigned n = 0; n < 21; n++)
+		ck_assert_int_eq(load_now(n, 'x', 100), NTC_ST_OK);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("store_small");
@@ -359,6 +491,9 @@ int main(void)
 	tcase_add_test(tc, row_wins_over_a_file_that_was_left);
 	tcase_add_test(tc, damaged_image_is_a_miss);
 	tcase_add_test(tc, what_cannot_be_written_changes_nothing);
+	tcase_add_loop_test(tc, damaged_index_gives_images_back, 0, (int)(sizeof(damages) / sizeof(*damages)));
+	tcase_add_test(tc, ruins_are_read_with_their_journal);
+	tcase_add_test(tc, interrupted_rebuild_is_finished);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
 }
