@@ -446,19 +446,16 @@ static void run(struct acquire *a)
 {
 	bool reads = a->client->mode != NTC_MODE_REFRESH;
 	bool looked = false;
-	struct ntc_dir *dir;
 
 	if (a->client->mode == NTC_MODE_OFF) {
 		deliver_rest(a, "mode off");
 		return;
 	}
-	/* A client that knows the directory needs no daemon for what is there. */
-	dir = ntc_client_dir(a->client);
-	if (dir && reads) {
+	/* A client that knows segment and directory needs no daemon for what is there. */
+	if (reads && __atomic_load_n(&a->client->attached, __ATOMIC_ACQUIRE)) {
 		look_up(a);
 		looked = true;
 	}
-	ntc_dir_unref(dir);
 	/* Once more, if the connection is lost on the way. */
 	for (int turn = 0; turn < 2 && a->left && !a->stopped; turn++) {
 		enum ntc_err err =

@@ -36,7 +36,8 @@
 #define NTC_LIMIT_MANY 64                           /* entries shown or verified at once */
 #define NTC_LIMIT_IMPORTS 512                       /* entries imported at once; and their bytes, one of any size */
 #define NTC_LIMIT_IMPORT_BYTES (64u << 20)
-#define NTC_LIMIT_HITS 256                          /* digests counted before a batch is sent */
+#define NTC_LIMIT_LANES 8                           /* threads of a client that hit without meeting */
+#define NTC_LIMIT_HITS 1024                         /* digests counted in a lane before a batch is sent */
 #define NTC_LIMIT_FDS 16                            /* received descriptors waiting for their frame */
 #define NTC_LIMIT_REASON 512                        /* bytes of ntc_last_error() */
 #define NTC_LIMIT_NAME 64                           /* bytes of the program's name */

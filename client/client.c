@@ -112,7 +112,8 @@ NTC_API enum ntc_err ntc_open(const struct ntc_options *given, struct ntc_client
 	client->autostart = autostart_wanted(options.flags);
 	client->log = options.log;
 	client->log_ctx = options.log_ctx;
-	if (!fork_mark_init(client) ||
+	client->lanes = ntc_lanes_new();
+	if (!client->lanes || !fork_mark_init(client) ||
 	    !copy_text(options.socket ? options.socket : getenv("NTCACHE_SOCKET"), &client->socket) ||
 	    !copy_name(options.name, &client->name) || !copy_text(getenv("NTCACHE_LOG"), &client->log_path) ||
 	    !copy_text(options.daemon ? options.daemon : getenv("NTCACHE_DAEMON"), &client->daemon)) {
@@ -135,6 +136,15 @@ void ntc_client_unref(struct ntc_client *client)
 		return;
 	ntc_conn_unref(client->conn);
 	ntc_dir_unref(client->dir);
+	/* Nobody is in a call. */
+	ntc_mapping_free(client->mapping);
+	while (client->retired) {
+		struct ntc_mapping *next = client->retired->next;
+
+		ntc_mapping_free(client->retired);
+		client->retired = next;
+	}
+	ntc_lanes_free(client->lanes);
 	if (client->fork_mark)
 		munmap(client->fork_mark, (size_t)sysconf(_SC_PAGESIZE));
 	pthread_cond_destroy(&client->cond);
@@ -179,7 +189,7 @@ static void forked(struct ntc_client *client)
 	client->unsynced = 0;
 	client->puts_lost = false;
 	/* These are reported by the parent, whose they are. */
-	client->hit_count = 0;
+	ntc_lanes_forked(client->lanes);
 	client->forks++;
 	client->pid = getpid();
 }
@@ -237,6 +247,48 @@ void ntc_client_tell_once(struct ntc_client *client, enum ntc_err err, const cha
 
 /* --- the connection ----------------------------------------------------------------------- */
 
+/* Unmap what was replaced and nobody can be reading in any more; lock held. */
+static void sweep_retired(struct ntc_client *client)
+{
+	for (struct ntc_mapping **at = &client->retired; *at;) {
+		struct ntc_mapping *mapping = *at;
+
+		for (unsigned i = 0; i < NTC_LIMIT_LANES; i++)
+			if ((mapping->lanes_left & 1u << i) && ntc_lane_try(&client->lanes[i])) {
+				/* Whoever enters it from now on finds another mapping. */
+				ntc_lane_leave(&client->lanes[i]);
+				mapping->lanes_left &= ~(1u << i);
+			}
+		if (mapping->lanes_left) {
+			at = &mapping->next;
+			continue;
+		}
+		*at = mapping->next;
+		ntc_mapping_free(mapping);
+	}
+}
+
+/* Use another segment from now on, or none; lock held. Takes `mapping`. */
+static void set_mapping(struct ntc_client *client, struct ntc_mapping *mapping)
+{
+	struct ntc_mapping *old = __atomic_exchange_n(&client->mapping, mapping, __ATOMIC_ACQ_REL);
+
+	if (old) {
+		old->lanes_left = (1u << NTC_LIMIT_LANES) - 1;
+		old->next = client->retired;
+		client->retired = old;
+	}
+	sweep_retired(client);
+}
+
+void ntc_client_drop_mapping(struct ntc_client *client, const struct ntc_mapping *mapping)
+{
+	pthread_mutex_lock(&client->lock);
+	if (client->mapping == mapping)
+		set_mapping(client, NULL);
+	pthread_mutex_unlock(&client->lock);
+}
+
 /* Drop a dead connection; lock held. Its leases and unsynced puts are nobody's now. */
 static void drop_dead(struct ntc_client *client)
 {
@@ -248,6 +300,8 @@ static void drop_dead(struct ntc_client *client)
 	}
 	ntc_conn_unref(client->conn);
 	client->conn = NULL;
+	/* Its daemon may be gone, and a successor may remove things. */
+	set_mapping(client, NULL);
 }
 
 static void connected(struct ntc_client *client, struct ntc_conn *conn)
@@ -258,6 +312,9 @@ static void connected(struct ntc_client *client, struct ntc_conn *conn)
 	client->next_attempt_ns = 0;
 	ntc_dir_unref(client->dir);
 	client->dir = ntc_dir_ref(conn->dir);
+	set_mapping(client, conn->mapping);
+	conn->mapping = NULL;
+	__atomic_store_n(&client->attached, true, __ATOMIC_RELEASE);
 }
 
 static void not_connected(struct ntc_client *client, enum ntc_err err, uint64_t began_ns)

@@ -4,6 +4,9 @@
  * Threads: `lock` guards everything below it; it is never held while waiting for the daemon, nor while
  * the caller's log function runs. A client is reference-counted, because leases may outlive ntc_close().
  *
+ * Lanes (lane.h) are how hits pass by the lock: what is replaced while somebody reads in it is retired, and unmapped once every
+ * lane has been seen empty.
+ *
  * Forks: a page that the kernel wipes in the child tells that one happened. The first call in the child makes
  * locks and state anew; the parent's connection is only closed, nothing is sent on it.
  */
@@ -12,12 +15,8 @@
 
 #include "client/conn.h"
 #include "client/explain.h"
+#include "client/lane.h"
 #include "client/ntcache.h"
-
-struct ntc_hit {
-	struct ntc_digest digest;
-	uint32_t count;
-};
 
 struct ntc_client {
 	unsigned refs;              /* atomic */
@@ -48,9 +47,13 @@ struct ntc_client {
 	uint64_t unsynced;          /* serial of the connection of puts that no sync covered; 0 = none */
 	bool puts_lost;             /* a connection with such puts ended */
 
-	struct ntc_hit hits[NTC_LIMIT_HITS];
-	unsigned hit_count;
-	uint64_t reported_ns;       /* when the last batch was sent */
+	struct ntc_mapping *retired; /* segments that were replaced while somebody read in them */
+
+	/* atomic; by any thread without the lock */
+	bool attached;              /* there was a greeting */
+	struct ntc_mapping *mapping; /* the segment, or NULL: changed with the lock, read in a lane */
+	uint64_t reported_ns;       /* coarse clock: when the last batch was sent; 0 = nothing was counted yet */
+	struct ntc_lane *lanes;     /* set by ntc_open() */
 };
 
 /*
@@ -74,6 +77,9 @@ struct ntc_conn *ntc_client_conn_of(struct ntc_client *client, uint64_t serial);
 
 /* The blob directory that the daemon handed over last, or NULL. Given: ntc_dir_unref(). */
 struct ntc_dir *ntc_client_dir(struct ntc_client *client);
+
+/* Stop using a segment (one that was read in a lane), if it still is the one in use: its daemon is gone. */
+void ntc_client_drop_mapping(struct ntc_client *client, const struct ntc_mapping *mapping);
 
 /* Say a line by the caller's log function. */
 void ntc_client_say(struct ntc_client *client, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -173,7 +173,7 @@ static void take_greeting(struct ntc_conn *conn, const struct ntc_frame *frame, 
 		    conn->greeting.version, NTC_PROTOCOL_VERSION);
 		return;
 	}
-	conn->greeted = true;
+	conn->greeted = conn->greeting.segment_version == 0;
 	if (fd < 0 || fstat(fd, &st) || !S_ISDIR(st.st_mode))
 		return;
 	conn->dir = malloc(sizeof(*conn->dir));
@@ -184,6 +184,20 @@ static void take_greeting(struct ntc_conn *conn, const struct ntc_frame *frame, 
 		free(conn->dir);
 		conn->dir = NULL;
 	}
+}
+
+/* Behind the greeting. One that cannot be used is done without. */
+static void take_segment(struct ntc_conn *conn, const struct ntc_frame *frame, int fd)
+{
+	struct ntc_msg_segment segment;
+
+	if (frame->type != NTC_MSG_SEGMENT || frame->id != 0 || !ntc_msg_segment_read(frame->payload, &segment)) {
+		die(conn, NTC_E_PROTOCOL, "the daemon did not hand over its segment");
+		return;
+	}
+	conn->greeted = true;
+	if (fd >= 0 && conn->greeting.segment_version == NTC_SEGMENT_VERSION)
+		conn->mapping = ntc_mapping_new(fd, segment.size, conn->greeting.instance);
 }
 
 static void take_unasked(struct ntc_conn *conn, const struct ntc_frame *frame)
@@ -207,7 +221,10 @@ static void take_frame(struct ntc_conn *conn, const struct ntc_frame *frame, int
 	struct ntc_request *request;
 
 	if (!conn->greeted && frame->type != NTC_MSG_ERROR) {
-		take_greeting(conn, frame, fd);
+		if (conn->greeting.version == 0)
+			take_greeting(conn, frame, fd);
+		else
+			take_segment(conn, frame, fd);
 		goto out;
 	}
 	if (frame->id == 0) {
@@ -702,6 +719,7 @@ void ntc_conn_unref(struct ntc_conn *conn)
 	for (size_t i = 0; i < conn->fd_count; i++)
 		close(conn->fds[i]);
 	ntc_dir_unref(conn->dir);
+	ntc_mapping_free(conn->mapping);
 	pthread_cond_destroy(&conn->write_cond);
 	pthread_mutex_destroy(&conn->lock);
 	free(conn->unwanted);

@@ -20,6 +20,7 @@
 #include <pthread.h>
 
 #include "client/bounds.h"
+#include "client/mapping.h"
 #include "client/ntcache.h"
 #include "proto/message.h"
 
@@ -71,11 +72,12 @@ struct ntc_conn {
 	/* set before it is shared, never changed */
 	struct ntc_msg_greeting greeting;
 	struct ntc_dir *dir;        /* of blob files, or NULL */
+	struct ntc_mapping *mapping; /* the segment, or NULL; whoever opened the connection takes it out */
 
 	pthread_mutex_t lock;       /* guards what follows */
 	pthread_cond_t write_cond;  /* `writing` became false */
 	int fd;
-	bool greeted;
+	bool greeted;               /* GREETING, and SEGMENT if that said so */
 	bool reading, writing;      /* somebody is, perhaps without the lock */
 	enum ntc_err err;           /* not NTC_OK: dead */
 	char reason[256];

@@ -15,8 +15,9 @@ uint8_t *ntc_image_memory(size_t size)
 	return aligned_alloc(NTC_BODY_ALIGN, (size + NTC_BODY_ALIGN - 1) / NTC_BODY_ALIGN * NTC_BODY_ALIGN);
 }
 
-/* Takes `memory`, also when it fails. */
-static struct ntc_entry *entry_of(uint8_t *memory, const struct ntc_body *body, enum ntc_source source)
+/* Takes `memory`, also when it fails. `digest` is the key's. */
+static struct ntc_entry *entry_of(uint8_t *memory, const struct ntc_body *body, struct ntc_digest digest,
+				  enum ntc_source source)
 {
 	struct ntc_entry *entry = calloc(1, sizeof(*entry));
 
@@ -28,7 +29,7 @@ static struct ntc_entry *entry_of(uint8_t *memory, const struct ntc_body *body, 
 	entry->source = source;
 	entry->memory = memory;
 	entry->body = *body;
-	entry->digest = ntc_key_digest(body->key);
+	entry->digest = digest;
 	return entry;
 }
 
@@ -103,7 +104,7 @@ NTC_API enum ntc_err ntc_entry_new(const struct ntc_key *key, const struct ntc_k
 		free(memory);
 		return ntc_explain(NTC_E_FORMAT, "%s", why.text);
 	}
-	*out = entry_of(memory, &body, NTC_FROM_MAKER);
+	*out = entry_of(memory, &body, ntc_key_digest(body.key), NTC_FROM_MAKER);
 	return *out ? NTC_OK : ntc_explain(NTC_E_NO_MEMORY, "out of memory");
 }
 
@@ -125,7 +126,27 @@ enum ntc_status ntc_entry_from_image(uint8_t *memory, size_t size, struct ntc_vi
 		free(memory);
 		return st;
 	}
-	entry = entry_of(memory, &image.body, source);
+	entry = entry_of(memory, &image.body, ntc_key_digest(image.body.key), source);
+	if (!entry)
+		return ntc_reject(reason, NTC_ST_NO_MEMORY, "out of memory");
+	entry->stamp = image.stamp;
+	*out = entry;
+	return NTC_ST_OK;
+}
+
+enum ntc_status ntc_entry_from_segment(uint8_t *memory, size_t size, struct ntc_view key, const struct ntc_digest *digest,
+				       struct ntc_entry **out, struct ntc_reason *reason)
+{
+	struct ntc_entry *entry;
+	struct ntc_image image;
+	enum ntc_status st = ntc_image_parse_of(ntc_view(memory, size), key, &image, reason);
+
+	*out = NULL;
+	if (st) {
+		free(memory);
+		return st;
+	}
+	entry = entry_of(memory, &image.body, *digest, NTC_FROM_SEGMENT);
 	if (!entry)
 		return ntc_reject(reason, NTC_ST_NO_MEMORY, "out of memory");
 	entry->stamp = image.stamp;

@@ -29,7 +29,14 @@ enum ntc_status ntc_entry_from_image(uint8_t *memory, size_t size, struct ntc_vi
 				     struct ntc_entry **entry, struct ntc_reason *reason);
 
 /*
- * The same, read with pread() from a descriptor whose size has to be at least `size` (not closed).
+ * The entry of an image that was copied out of the shared segment: the daemon verified it before it published it, and its key
+ * is `key` (canonical, of that digest). `memory` is taken. *entry is given. OK, KEY_MISMATCH, NO_MEMORY, or what is wrong with it.
+ */
+enum ntc_status ntc_entry_from_segment(uint8_t *memory, size_t size, struct ntc_view key, const struct ntc_digest *digest,
+				       struct ntc_entry **entry, struct ntc_reason *reason);
+
+/*
+ * The same as ntc_entry_from_image(), read with pread() from a descriptor whose size has to be at least `size` (not closed).
  * Also IO or what the errno says.
  */
 enum ntc_status ntc_entry_from_fd(int fd, uint64_t size, struct ntc_view key, enum ntc_source source,

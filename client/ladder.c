@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@
 #include "client/errmap.h"
 #include "client/key.h"
 #include "client/misslog.h"
+#include "client/peek.h"
 #include "client/report.h"
 
 void ntc_ladder_suspect(struct ntc_client *client, const struct ntc_digest *digest)
@@ -28,6 +30,40 @@ void ntc_ladder_suspect(struct ntc_client *client, const struct ntc_digest *dige
 		ntc_pack_release(&pack);
 	}
 	ntc_conn_unref(conn);
+}
+
+struct copy {
+	uint8_t *memory; /* NULL: there was none to be had */
+	size_t len;
+};
+
+/* One look at the image: take a copy along. It is right if the look was valid. */
+static void copy_it(void *ctx, const struct ntc_peek *peek)
+{
+	struct copy *copy = ctx;
+
+	if (copy->memory && copy->len != peek->hit.len) {
+		free(copy->memory);
+		copy->memory = NULL;
+	}
+	copy->len = peek->hit.len;
+	if (!copy->memory)
+		copy->memory = ntc_image_memory(copy->len);
+	if (copy->memory)
+		ntc_racing_copy_out(copy->memory, peek->hit.image, copy->len);
+}
+
+/* Second rung: the shared segment. What cannot be copied, for whatever reason, is read from its file. */
+static bool read_segment(struct ntc_client *client, const struct ntc_key *key, struct ntc_entry **entry)
+{
+	struct ntc_digest digest = ntc_key_digest_of(key);
+	struct copy copy = { NULL, 0 };
+
+	if (ntc_peek_at(client, key, copy_it, &copy) && copy.memory)
+		return ntc_entry_from_segment(copy.memory, copy.len, ntc_key_view(key), &digest, entry,
+					      NULL) == NTC_ST_OK;
+	free(copy.memory);
+	return false;
 }
 
 /* What opening a blob file showed, other than a whole one. */
@@ -94,11 +130,12 @@ enum ntc_err ntc_ladder_read(struct ntc_client *client, const struct ntc_key *ke
 
 	*entry = NULL;
 	miss->why[0] = '\0';
-	/* Second rung: the shared segment; greeting.segment_version is 0 as long as there is none. */
+	if (read_segment(client, key, entry))
+		return NTC_OK;
 	if (read_file(client, key, entry, miss) != NTC_OK)
 		return NTC_MISS;
 	digest = ntc_key_digest_of(key);
-	ntc_report_hit(client, &digest);
+	ntc_report_hit(client, &digest, NTC_RUNG_FILE);
 	return NTC_OK;
 }
 
@@ -150,13 +187,47 @@ enum ntc_err ntc_ladder_ask(struct ntc_client *client, const struct ntc_key *key
 	return err;
 }
 
+/* There is nothing to be read without a question, as far as we are attached: attach, read, ask. */
+static enum ntc_err look_further(struct ntc_client *client, const struct ntc_key *key, bool attached,
+				 uint64_t deadline, struct ntc_ladder_miss *miss, struct ntc_entry **entry)
+{
+	enum ntc_err err = NTC_OK;
+	struct ntc_conn *conn;
+
+	if (!attached) {
+		err = ntc_client_conn(client, deadline, &conn, NULL);
+		if (!err) {
+			ntc_conn_unref(conn);
+			if (ntc_ladder_read(client, key, entry, miss) == NTC_OK)
+				return NTC_OK;
+		}
+	}
+	if (!err)
+		err = ntc_ladder_ask(client, key, deadline, entry);
+	if (err == NTC_E_FORMAT) {
+		struct ntc_digest digest = ntc_key_digest_of(key);
+		char why[NTC_LIMIT_REASON];
+
+		snprintf(why, sizeof(why), "%s", ntc_last_error());
+		ntc_ladder_suspect(client, &digest);
+		ntc_explain(err, "%s", why);
+	}
+	if (err == NTC_MISS) {
+		ntc_explain_clear();
+		ntc_misslog(client, key, "%s", *miss->why ? miss->why : "not found");
+	} else if (err) {
+		ntc_misslog(client, key, "%s: %s", ntc_err_text(err), ntc_last_error());
+		if (err == NTC_E_NO_DAEMON)
+			ntc_client_tell_once(client, err, "going on without the cache");
+	}
+	return err;
+}
+
 NTC_API enum ntc_err ntc_lookup(struct ntc_client *client, const struct ntc_key *key, int timeout_ms,
 				struct ntc_entry **entry)
 {
-	uint64_t deadline = ntc_deadline(timeout_ms, NTC_LIMIT_REQUEST);
-	struct ntc_ladder_miss miss = { "" };
-	struct ntc_conn *conn;
-	struct ntc_dir *dir;
+	struct ntc_ladder_miss miss;
+	bool attached;
 	enum ntc_err err;
 
 	err = ntc_client_enter(client);
@@ -172,33 +243,10 @@ NTC_API enum ntc_err ntc_lookup(struct ntc_client *client, const struct ntc_key 
 		ntc_misslog(client, key, "mode %s", client->mode == NTC_MODE_OFF ? "off" : "refresh");
 		return NTC_MISS;
 	}
-	/* The first look-up has no directory to read in before there was a greeting. */
-	dir = ntc_client_dir(client);
-	ntc_dir_unref(dir);
-	if (!dir) {
-		err = ntc_client_conn(client, deadline, &conn, NULL);
-		if (!err)
-			ntc_conn_unref(conn);
-	}
-	if (!err && ntc_ladder_read(client, key, entry, &miss) == NTC_OK)
+	miss.why[0] = '\0';
+	/* The first look-up has nothing to read in before there was a greeting. No clock is read before this fails. */
+	attached = __atomic_load_n(&client->attached, __ATOMIC_ACQUIRE);
+	if (attached && ntc_ladder_read(client, key, entry, &miss) == NTC_OK)
 		return NTC_OK;
-	if (!err)
-		err = ntc_ladder_ask(client, key, deadline, entry);
-	if (err == NTC_E_FORMAT) {
-		struct ntc_digest digest = ntc_key_digest_of(key);
-		char why[NTC_LIMIT_REASON];
-
-		snprintf(why, sizeof(why), "%s", ntc_last_error());
-		ntc_ladder_suspect(client, &digest);
-		ntc_explain(err, "%s", why);
-	}
-	if (err == NTC_MISS) {
-		ntc_explain_clear();
-		ntc_misslog(client, key, "%s", *miss.why ? miss.why : "not found");
-	} else if (err) {
-		ntc_misslog(client, key, "%s: %s", ntc_err_text(err), ntc_last_error());
-		if (err == NTC_E_NO_DAEMON)
-			ntc_client_tell_once(client, err, "going on without the cache");
-	}
-	return err;
+	return look_further(client, key, attached, ntc_deadline(timeout_ms, NTC_LIMIT_REQUEST), &miss, entry);
 }

@@ -1,6 +1,6 @@
 /*
  * The ladder of look-ups: each rung is asked only when the one above has nothing.
- *   segment (its place is here), blob file, socket.
+ *   shared segment, blob file, socket.
  */
 #ifndef NTC_CLIENT_LADDER_H
 #define NTC_CLIENT_LADDER_H

@@ -304,6 +304,22 @@ NTC_API enum ntc_err ntc_lookup(struct ntc_client *client, const struct ntc_key 
 				struct ntc_entry **entry);
 
 /*
+ * Look at an entry where it lies in the memory that the daemon shares, without copying it: for code that tolerates bytes
+ * that change while it looks. NTC_OK: `fn` was called, and the last time it was, all that it saw was valid from before
+ * it was called until after it returned. NTC_MISS: there is no such entry in that memory now (ntc_lookup() may find it
+ * elsewhere); `fn` may have been called all the same, up to four times, and what it saw is to be forgotten.
+ *
+ * While `fn` runs, the bytes may be written over by others: it reads each once, bounds what it computes from them,
+ * and believes none of it before ntc_peek() has returned NTC_OK. It keeps no pointer, and takes microseconds. Asks nobody, never waits.
+ */
+struct ntc_peek;
+typedef void ntc_peek_fn(void *ctx, const struct ntc_peek *peek);
+NTC_API enum ntc_err ntc_peek(struct ntc_client *client, const struct ntc_key *key, ntc_peek_fn *fn, void *ctx);
+
+/* In `fn`: the data of the part of that name, in the shared memory; false (NULL, 0) if there is none. */
+NTC_API bool ntc_peek_part(const struct ntc_peek *peek, const char *name, const void **data, size_t *len);
+
+/*
  * A right to make one key. Given by ntc_acquire(), ended (taken) by ntc_put(), ntc_fail(), ntc_release(). It is the
  * connection's: when that is lost the lease is over (NTC_E_LEASE), and a put goes without it.
  */

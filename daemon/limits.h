@@ -43,6 +43,13 @@
 #define NTC_INGEST_BYTES_MAX (UINT64_C(512) << 20)  /* their bytes; one is always taken */
 #define NTC_QUEUED_BYTES_MAX (UINT64_C(512) << 20)  /* images on their way to the disk */
 
+/* --- the shared segment ------------------------------------------------------------------- */
+
+#define NTC_PUBLISHER_IMAGE_MAX (1u << 20)          /* bytes of an image; larger ones are read from their files */
+#define NTC_PUBLISHER_SHARE 16u                     /* and none takes more than this part of it */
+#define NTC_PUBLISHER_SEEN 8192u                    /* digests that are remembered as used once */
+#define NTC_PUBLISHER_LOADS_MAX 16u                 /* images being read for it */
+
 /* --- times -------------------------------------------------------------------------------- */
 
 #define NTC_LEASE_MAX_NS (3600 * NTC_NS_PER_S)      /* longest lease, whatever the estimate or extension */

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "daemon/log.h"
 #include "proto/entry.h"
+#include "proto/segment.h"
 
 #define SECONDS_MAX 3155760000.0        /* a hundred years */
 #define CONNECTIONS_MAX 1000000u
@@ -40,6 +41,7 @@ static const char help[] =
 "  --max-size SIZE       keep at most so many bytes; the least recently used go first (10G; 0 = no limit).\n"
 "                        A SIZE is a number of bytes, with K, M, G or T of 1024 times as many\n"
 "  --max-entry SIZE      refuse entries that are larger (256M; at most 1G)\n"
+"  --segment-size SIZE   share hot entries with workers in so much memory (64M; 64K to 64G; 0 = none)\n"
 "  --max-compiles N      let at most N tasks compile at once (default: the cores; 0 = no limit)\n"
 "  --max-connections N   refuse connections past so many (4096)\n"
 "\n"
@@ -70,6 +72,7 @@ enum {
 	OPT_ALLOW_NETWORK,
 	OPT_MAX_SIZE,
 	OPT_MAX_ENTRY,
+	OPT_SEGMENT_SIZE,
 	OPT_MAX_COMPILES,
 	OPT_MAX_CONNECTIONS,
 	OPT_LEASE_TIME,
@@ -92,6 +95,7 @@ static const struct option table[] = {
 	{ "allow-network-fs", no_argument, NULL, OPT_ALLOW_NETWORK },
 	{ "max-size", required_argument, NULL, OPT_MAX_SIZE },
 	{ "max-entry", required_argument, NULL, OPT_MAX_ENTRY },
+	{ "segment-size", required_argument, NULL, OPT_SEGMENT_SIZE },
 	{ "max-compiles", required_argument, NULL, OPT_MAX_COMPILES },
 	{ "max-connections", required_argument, NULL, OPT_MAX_CONNECTIONS },
 	{ "lease-time", required_argument, NULL, OPT_LEASE_TIME },
@@ -301,6 +305,11 @@ static const char *take(struct ntc_daemon_options *o, int option, const char *ar
 	case OPT_MAX_ENTRY:
 		return ntc_parse_size(arg, &o->max_entry) && o->max_entry >= 4096 && o->max_entry <= NTC_BODY_MAX ?
 			NULL : "a size from 4K to 1G";
+	case OPT_SEGMENT_SIZE:
+		return ntc_parse_size(arg, &o->segment_size) &&
+				       (o->segment_size == 0 ||
+					(o->segment_size >= NTC_SEGMENT_MIN && o->segment_size <= NTC_SEGMENT_MAX)) ?
+			NULL : "a size from 64K to 64G, or 0 for none";
 	case OPT_MAX_COMPILES:
 		return parse_count(arg, 0, COMPILES_MAX, &o->max_compiles) ? NULL : "a number from 0 to 100000";
 	case OPT_MAX_CONNECTIONS:
@@ -341,6 +350,7 @@ enum ntc_options_result ntc_options_parse(int argc, char **argv, struct ntc_daem
 		.socket_group = (gid_t)-1,
 		.max_size = UINT64_C(10) << 30,
 		.max_entry = UINT64_C(256) << 20,
+		.segment_size = UINT64_C(64) << 20,
 		.max_compiles = cores(),
 		.max_connections = 4096,
 		.lease_ns = 60 * NTC_NS_PER_S,

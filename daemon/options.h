@@ -23,6 +23,7 @@ struct ntc_daemon_options {
 	uint64_t max_entry;             /* bytes of a body */
 	bool relaxed;                   /* --durability relaxed */
 	bool allow_network;
+	uint64_t segment_size;          /* bytes; 0 = none */
 	unsigned max_compiles;          /* 0 = no limit */
 	unsigned max_connections;
 	uint64_t lease_ns, slot_wait_ns, wait_ns, failure_ns;

@@ -25,6 +25,7 @@ struct put {
 	struct ntc_peer peer;
 	unsigned kind;
 	bool import;
+	struct ntc_digest digest;       /* of its key */
 	struct ntc_buffer *image;       /* until it is decided */
 	size_t stamp_len;               /* of an import: the stamp that it brought, or 0 */
 	uint8_t stamp[];
@@ -131,8 +132,10 @@ static void put_durable(void *ctx, enum ntc_status st)
 	struct ntc_sync *sync, *next;
 
 	server->puts_undurable--;
-	if (st)
+	if (st) {
+		ntc_publisher_remove(server->publisher, &put->digest);
 		put_lost(put, st);
+	}
 	if (put->import)
 		import_durable(put, st);
 	for (sync = TAILQ_FIRST(&server->syncs); sync; sync = next) {
@@ -270,6 +273,9 @@ static void put_decided(void *ctx, enum ntc_status st, enum ntc_stored result)
 		server->stats.makes_by_kind[put->kind]++;
 		server->stats.make_time_ns += put->cost_ns;
 	}
+	/* Before anybody is answered: who is, and looks again, finds it there. What is imported is not in use yet. */
+	if (result == NTC_STORED_NEW && !put->import)
+		ntc_publisher_put(server->publisher, &put->digest, ntc_view(put->image->bytes, put->image->len));
 	if (result == NTC_STORED_DIFFERS) {
 		server->stats.differs++;
 		hand_over_the_first(put);
@@ -342,6 +348,7 @@ static void put_submit(struct put *put)
 		return;
 	}
 	put->kind = body.kind;
+	put->digest = ntc_key_digest(body.key);
 	if (put->import && stamp_of_import(put, &body.checksum, &stamp)) {
 		put_refuse(put, NTC_ST_BAD_IMAGE, "its stamp is damaged, or another entry's");
 		return;

@@ -33,10 +33,18 @@ SENDER(rows, ROWS)
 SENDER(shown, SHOWN)
 SENDER(counters, COUNTERS)
 SENDER(verified, VERIFIED)
+SENDER(segment, SEGMENT)
 
 void ntc_reply_greeting(struct ntc_session *session, const struct ntc_msg_greeting *greeting, int blob_dir)
 {
 	send_greeting(session, 0, greeting, blob_dir);
+}
+
+void ntc_reply_segment(struct ntc_session *session, uint64_t size, int fd)
+{
+	struct ntc_msg_segment m = { .size = size };
+
+	send_segment(session, 0, &m, fd);
 }
 
 void ntc_reply_done(struct ntc_session *session, uint64_t id, uint64_t value)

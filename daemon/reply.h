@@ -20,6 +20,7 @@ struct ntc_outgoing {
 void ntc_outgoing_release(struct ntc_outgoing *outgoing);
 
 void ntc_reply_greeting(struct ntc_session *session, const struct ntc_msg_greeting *greeting, int blob_dir);
+void ntc_reply_segment(struct ntc_session *session, uint64_t size, int fd);
 void ntc_reply_done(struct ntc_session *session, uint64_t id, uint64_t value);
 /* `text` NULL: what ntc_status_text() says. */
 void ntc_reply_error(struct ntc_session *session, uint64_t id, enum ntc_status st, const char *text);

@@ -66,6 +66,8 @@ static void reply_hit(struct ntc_server *server, struct ntc_client_state *client
 	server->stats.hits_socket++;
 	if (loaded->row.kind <= NTC_KIND_TUNING)
 		server->stats.hits_by_kind[loaded->row.kind]++;
+	ntc_publisher_used(server->publisher, server->store, &loaded->row.digest, 1,
+			   ntc_view(loaded->image->bytes, loaded->image->len));
 	ntc_stats_saved_time(&server->stats, ntc_store_hit(server->store, &loaded->row.digest, 1), 1);
 	ntc_reply_entry(client->session, id, 0, &outgoing);
 	ntc_outgoing_release(&outgoing);
@@ -453,6 +455,7 @@ static void handle_cancel(struct ntc_server *server, struct ntc_client_state *cl
 
 struct removal {
 	struct ntc_later later;
+	struct ntc_digest digest;
 	unsigned forgotten;     /* kept failures */
 };
 
@@ -460,8 +463,11 @@ static void removed(void *ctx, enum ntc_status st, uint64_t count)
 {
 	struct removal *removal = ctx;
 	uint64_t id = removal->later.id, all = count + removal->forgotten;
-	struct ntc_client_state *client = ntc_later_end(&removal->later);
+	struct ntc_client_state *client;
 
+	/* Also of another key under that digest: it is only read from its file then. */
+	ntc_publisher_remove(removal->later.server->publisher, &removal->digest);
+	client = ntc_later_end(&removal->later);
 	if (!client)
 		return;
 	if (st)
@@ -486,6 +492,7 @@ static void handle_remove(struct ntc_server *server, struct ntc_client_state *cl
 	if (!removal)
 		return;
 	digest = m.key.len ? ntc_key_digest(m.key) : m.digest;
+	removal->digest = digest;
 	removal->forgotten = ntc_failures_forget(server->failures, m.key, &digest);
 	if (m.key.len)
 		ntc_store_remove(server->store, m.key, removed, removal);
@@ -620,12 +627,16 @@ static void handle_hits(struct ntc_server *server, struct ntc_client_state *clie
 
 		memcpy(digest.bytes, bytes.p, sizeof(digest.bytes));
 		kind = ntc_store_kind(server->store, &digest);
+		/* Evicted: what is still in the segment goes too. */
+		if (!kind)
+			ntc_publisher_remove(server->publisher, &digest);
 		if (!kind || !report_believed(client, hits, now)) {
 			server->reports_dropped++;
 			continue;
 		}
 		*counter += hits;
 		server->stats.hits_by_kind[kind] += hits;
+		ntc_publisher_used(server->publisher, server->store, &digest, hits, ntc_view(NULL, 0));
 		ntc_stats_saved_time(&server->stats, ntc_store_hit(server->store, &digest, hits), hits);
 	}
 }

@@ -61,6 +61,7 @@ size_t ntc_server_counters(struct ntc_server *server, uint8_t *out, size_t cap)
 	struct ntc_slot_counts slots = ntc_slots_counts(server->slots);
 	struct ntc_stats stats = stats_now(server);
 	struct ntc_counter list[NTC_COUNTERS_MAX];
+	struct ntc_publisher_counts segment = ntc_publisher_counts(server->publisher);
 	struct ntc_store_stats store;
 	size_t n = ntc_stats_list(&stats, list);
 
@@ -87,6 +88,12 @@ size_t ntc_server_counters(struct ntc_server *server, uint8_t *out, size_t cap)
 	n = ntc_counter_add(list, n, "", "evicted_bytes", store.evicted_bytes);
 	n = ntc_counter_add(list, n, "", "quarantined", store.quarantined);
 	n = ntc_counter_add(list, n, "", "adopted", store.adopted);
+	n = ntc_counter_add(list, n, "", "segment_size", segment.size);
+	n = ntc_counter_add(list, n, "", "segment_entries", segment.entries);
+	n = ntc_counter_add(list, n, "", "segment_bytes", segment.bytes);
+	n = ntc_counter_add(list, n, "", "segment_published", segment.published);
+	n = ntc_counter_add(list, n, "", "segment_promoted", segment.promoted);
+	n = ntc_counter_add(list, n, "", "segment_evicted", segment.evicted);
 	return ntc_counters_write(list, n, out, cap);
 }
 
@@ -206,7 +213,7 @@ static void greet(struct ntc_server *server, struct ntc_session *session)
 				(ntc_peer_operates(ntc_session_peer(session)) ? NTC_CAN_OPERATE : 0),
 		.key_version = 1,
 		.entry_version = 1,
-		.segment_version = 0,
+		.segment_version = server->publisher ? NTC_SEGMENT_VERSION : 0,
 		.instance = server->instance,
 		.pid = (uint64_t)getpid(),
 		.max_body = server->options.max_entry,
@@ -214,6 +221,8 @@ static void greet(struct ntc_server *server, struct ntc_session *session)
 	};
 
 	ntc_reply_greeting(session, &greeting, ntc_store_blob_dir(server->store));
+	if (server->publisher)
+		ntc_reply_segment(session, ntc_publisher_size(server->publisher), ntc_publisher_fd(server->publisher));
 }
 
 /* Told why there is no session for it, as far as its empty socket takes it. */
@@ -387,6 +396,18 @@ static enum ntc_status open_events(struct ntc_server *server)
 	return server->ingest ? NTC_ST_OK : NTC_ST_NO_MEMORY;
 }
 
+/* Without one everybody reads files. */
+static void open_segment(struct ntc_server *server)
+{
+	struct ntc_reason why = { "" };
+
+	if (!server->options.segment_size)
+		return;
+	server->publisher = ntc_publisher_new(server->options.segment_size, server->instance, &why);
+	if (!server->publisher)
+		ntc_log(NTC_LOG_WARNING, "no shared segment: %s", why.text);
+}
+
 /* As many descriptors as the system gives, and no more connections than those are enough for. */
 static void fit_descriptors(struct ntc_daemon_options *options)
 {
@@ -461,6 +482,7 @@ enum ntc_status ntc_server_open(const struct ntc_daemon_options *options, struct
 		goto fail;
 	}
 	ntc_stats_load(&server->stats, ntc_store_saved_counters(server->store));
+	open_segment(server);
 	st = open_rules(server);
 	if (!st)
 		st = open_events(server);
@@ -509,8 +531,11 @@ void ntc_server_close(struct ntc_server *server)
 	ntc_ingest_free(server->ingest);
 	if (server->store && server->flights && server->slots)
 		save_counters(server);
+	/* Over before somebody else may remove something. */
+	ntc_publisher_close(server->publisher);
 	/* Its last callbacks find no clients, but flights. */
 	ntc_store_close(server->store);
+	ntc_publisher_free(server->publisher);
 	/* Who came while the last one left sees a connection end, and finds the directory free for a new daemon. */
 	ntc_listener_close(server->listener);
 	ntc_flights_free(server->flights);

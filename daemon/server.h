@@ -12,6 +12,7 @@
 #include "daemon/ingest.h"
 #include "daemon/listener.h"
 #include "daemon/options.h"
+#include "daemon/publisher.h"
 #include "daemon/session.h"
 #include "daemon/slot.h"
 #include "daemon/stats.h"
@@ -47,6 +48,7 @@ struct ntc_server {
 	struct event_base *base;
 	struct ntc_listener *listener;
 	struct ntc_store *store;
+	struct ntc_publisher *publisher; /* NULL: there is no shared segment */
 	struct ntc_flights *flights;
 	struct ntc_slots *slots;
 	struct ntc_failures *failures;

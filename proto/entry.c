@@ -232,7 +232,9 @@ static enum ntc_status table_check(const struct ntc_body *body, const struct lay
 	return NTC_ST_OK;
 }
 
-enum ntc_status ntc_body_parse(struct ntc_view bytes, struct ntc_body *body, struct ntc_reason *reason)
+/* `known`: a key that is canonical and has to be this body's, or NULL. */
+static enum ntc_status parse(struct ntc_view bytes, const struct ntc_view *known, struct ntc_body *body,
+			     struct ntc_reason *reason)
 {
 	struct ntc_body b = { .bytes = bytes };
 	uint32_t key_len, notes_len, part_count, names_len;
@@ -267,7 +269,12 @@ enum ntc_status ntc_body_parse(struct ntc_view bytes, struct ntc_body *body, str
 	b.part_count = part_count;
 	b.table = bytes.p + l.table_at;
 	memcpy(b.checksum.bytes, bytes.p + AT_CHECKSUM, sizeof(b.checksum.bytes));
-	st = key_check(b.key, reason);
+	if (!known)
+		st = key_check(b.key, reason);
+	else if (ntc_view_equal(b.key, *known))
+		st = NTC_ST_OK;
+	else
+		st = ntc_reject(reason, NTC_ST_KEY_MISMATCH, "the entry was made for another key");
 	if (!st)
 		st = notes_check(b.notes, reason);
 	if (!st)
@@ -277,6 +284,11 @@ enum ntc_status ntc_body_parse(struct ntc_view bytes, struct ntc_body *body, str
 	b.kind = ntc_key_kind(b.key);
 	*body = b;
 	return NTC_ST_OK;
+}
+
+enum ntc_status ntc_body_parse(struct ntc_view bytes, struct ntc_body *body, struct ntc_reason *reason)
+{
+	return parse(bytes, NULL, body, reason);
 }
 
 enum ntc_status ntc_body_verify(const struct ntc_body *body)
@@ -400,16 +412,28 @@ enum ntc_status ntc_stamp_read(const uint8_t in[NTC_STAMP_SIZE], const struct nt
 
 /* --- image -------------------------------------------------------------------------------- */
 
-enum ntc_status ntc_image_parse(struct ntc_view bytes, struct ntc_image *image, struct ntc_reason *reason)
+static enum ntc_status image_parse(struct ntc_view bytes, const struct ntc_view *known, struct ntc_image *image,
+				   struct ntc_reason *reason)
 {
 	enum ntc_status st;
 
 	*image = (struct ntc_image){ 0 };
 	if (bytes.len < NTC_STAMP_SIZE)
 		return malformed(reason, "the entry is cut short");
-	st = ntc_body_parse(ntc_view(bytes.p, bytes.len - NTC_STAMP_SIZE), &image->body, reason);
+	st = parse(ntc_view(bytes.p, bytes.len - NTC_STAMP_SIZE), known, &image->body, reason);
 	if (st)
 		return st;
 	image->stamp = bytes.p + bytes.len - NTC_STAMP_SIZE;
 	return NTC_ST_OK;
+}
+
+enum ntc_status ntc_image_parse(struct ntc_view bytes, struct ntc_image *image, struct ntc_reason *reason)
+{
+	return image_parse(bytes, NULL, image, reason);
+}
+
+enum ntc_status ntc_image_parse_of(struct ntc_view bytes, struct ntc_view key, struct ntc_image *image,
+				   struct ntc_reason *reason)
+{
+	return image_parse(bytes, &key, image, reason);
 }

@@ -115,4 +115,11 @@ struct ntc_image {
 /* Parse `bytes` as exactly one image; as ntc_body_parse(), the stamp is not looked at. */
 enum ntc_status ntc_image_parse(struct ntc_view bytes, struct ntc_image *image, struct ntc_reason *reason);
 
+/*
+ * The same where the key has to be `key`, which is known to be canonical: it is compared instead of checked, which is
+ * cheaper. KEY_MISMATCH for another one.
+ */
+enum ntc_status ntc_image_parse_of(struct ntc_view bytes, struct ntc_view key, struct ntc_image *image,
+				   struct ntc_reason *reason);
+
 #endif

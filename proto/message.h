@@ -53,7 +53,8 @@
 	X(ROWS,     0x88) \
 	X(SHOWN,    0x89) \
 	X(COUNTERS, 0x8a) \
-	X(VERIFIED, 0x8b)
+	X(VERIFIED, 0x8b) \
+	X(SEGMENT,  0x8c)
 
 enum ntc_message {
 #define X(name, number) NTC_MSG_##name = number,
@@ -198,13 +199,17 @@ enum ntc_rung {
 	F(u32, capabilities)    /* NTC_CAN_* */ \
 	F(u32, key_version) \
 	F(u32, entry_version) \
-	F(u32, segment_version) /* 0 = no segment */ \
+	F(u32, segment_version) /* 0 = no segment; else SEGMENT follows at once */ \
 	F(u64, instance)        /* random per start: tells a new daemon from the old one */ \
 	F(u64, pid) \
 	F(u64, max_body)        /* bytes */ \
 	F(u64, max_inline)      /* bytes of a body inside a PUT */
 #define NTC_CAN_WRITE 1u        /* this peer may put, fail and remove */
 #define NTC_CAN_OPERATE 2u      /* this peer is the operator: the daemon's own user, or root */
+
+/* Unasked, behind GREETING, with the descriptor of the shared segment (proto/segment.h). */
+#define NTC_SEGMENT_FIELDS(F) \
+	F(u64, size)            /* bytes of it */
 
 #define NTC_DONE_FIELDS(F) \
 	F(u64, value)
@@ -311,7 +316,8 @@ typedef struct ntc_digest ntc_wire_digest;
 	M(rows, NTC_ROWS_FIELDS) \
 	M(shown, NTC_SHOWN_FIELDS) \
 	M(counters, NTC_COUNTERS_FIELDS) \
-	M(verified, NTC_VERIFIED_FIELDS)
+	M(verified, NTC_VERIFIED_FIELDS) \
+	M(segment, NTC_SEGMENT_FIELDS)
 
 NTC_EACH_MESSAGE(NTC_DECLARE)
 

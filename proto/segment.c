@@ -1,8 +1,15 @@
 /* Readers of the shared segment; see segment.h. */
 #include "proto/segment.h"
 
-/* Offsets in a body (docs/entry.md). */
-enum { BODY_KEY_LEN = 32, BODY_KEY = 64 };
+/* Offsets in a body and in a row of its table (docs/entry.md): words of eight bytes, some with two numbers. */
+enum {
+	BODY_KEY_NOTES = 32,    /* length of the key, length of the notes << 32 */
+	BODY_PARTS = 40,        /* number of parts, length of their names << 32 */
+	BODY_KEY = 64,
+	ROW_NAME = 0,           /* where the name is, its length << 32 */
+	ROW_DATA_AT = 8,
+	ROW_DATA_LEN = 16,
+};
 
 static const uint8_t magic[8] = { 'N', 'T', 'C', 'S', 'E', 'G', 'M', NTC_SEGMENT_VERSION };
 
@@ -93,7 +100,8 @@ static bool image_of(const struct ntc_segment *segment, uint64_t where, struct n
 	uint64_t first = (uint32_t)where, units = where >> 32;
 
 	if (first >= segment->units || units > segment->units - first ||
-	    units < (NTC_BODY_HEADER + NTC_STAMP_SIZE) / NTC_SEGMENT_UNIT)
+	    units < (NTC_BODY_HEADER + NTC_STAMP_SIZE) / NTC_SEGMENT_UNIT ||
+	    units > (NTC_BODY_MAX + NTC_STAMP_SIZE) / NTC_SEGMENT_UNIT)
 		return false;
 	hit->image = segment->arena + first * (NTC_SEGMENT_UNIT / 8);
 	hit->len = (size_t)(units * NTC_SEGMENT_UNIT);
@@ -103,7 +111,7 @@ static bool image_of(const struct ntc_segment *segment, uint64_t where, struct n
 /* Whether the image bears this key; all of it lies in the image. */
 static bool has_key(const struct ntc_segment_hit *hit, struct ntc_view key)
 {
-	uint32_t len = (uint32_t)ntc_racing_load(hit->image + BODY_KEY_LEN / 8);
+	uint32_t len = (uint32_t)ntc_racing_load(hit->image + BODY_KEY_NOTES / 8);
 
 	return len == key.len && key.len <= hit->len - BODY_KEY - NTC_STAMP_SIZE &&
 	       ntc_racing_equal(hit->image + BODY_KEY / 8, key.p, key.len);
@@ -148,5 +156,42 @@ bool ntc_segment_find(const struct ntc_segment *segment, const struct ntc_digest
 		}
 	}
 	*hit = (struct ntc_segment_hit){ 0 };
+	return false;
+}
+
+/* Bytes at any offset. Parts' names are short, and few. */
+static bool equal_at(const struct ntc_segment_hit *hit, uint64_t at, struct ntc_view with)
+{
+	const uint8_t *bytes = (const uint8_t *)hit->image + at;
+
+	for (size_t i = 0; i < with.len; i++)
+		if (__atomic_load_n(bytes + i, NTC_RACING_LOAD) != with.p[i])
+			return false;
+	return true;
+}
+
+bool ntc_segment_part(const struct ntc_segment_hit *hit, struct ntc_view name, struct ntc_view *data)
+{
+	uint64_t lengths = ntc_racing_load(hit->image + BODY_KEY_NOTES / 8), body = hit->len - NTC_STAMP_SIZE;
+	uint64_t table = (BODY_KEY + (uint64_t)(uint32_t)lengths + (lengths >> 32) + 7) / 8 * 8;
+	uint64_t parts = (uint32_t)ntc_racing_load(hit->image + BODY_PARTS / 8);
+
+	*data = ntc_view(NULL, 0);
+	if (table > body || parts > (body - table) / NTC_PART_ROW || parts > NTC_PARTS_MAX)
+		return false;
+	for (uint64_t i = 0; i < parts; i++) {
+		const uint64_t *row = hit->image + (table + i * NTC_PART_ROW) / 8;
+		uint64_t named = ntc_racing_load(row + ROW_NAME / 8), name_at = (uint32_t)named, at, len;
+
+		if (named >> 32 != name.len || name_at > body || name.len > body - name_at ||
+		    !equal_at(hit, name_at, name))
+			continue;
+		at = ntc_racing_load(row + ROW_DATA_AT / 8);
+		len = ntc_racing_load(row + ROW_DATA_LEN / 8);
+		if (at > body || len > body - at)
+			return false;
+		*data = ntc_view((const uint8_t *)hit->image + at, (size_t)len);
+		return true;
+	}
 	return false;
 }

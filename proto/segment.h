@@ -81,6 +81,12 @@ struct ntc_segment_hit {
 bool ntc_segment_find(const struct ntc_segment *segment, const struct ntc_digest *digest, struct ntc_view key,
 		      struct ntc_segment_hit *hit);
 
+/*
+ * Find a part of the image where it lies. What is returned is in the image, whatever is written there meanwhile; whether it
+ * is that part, ntc_segment_valid() says. False: there is no such part.
+ */
+bool ntc_segment_part(const struct ntc_segment_hit *hit, struct ntc_view name, struct ntc_view *data);
+
 /* Whether everything read from the image since it was found was the image that is sealed under that key. */
 static inline bool ntc_segment_valid(const struct ntc_segment_hit *hit)
 {

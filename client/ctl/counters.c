@@ -62,6 +62,13 @@ static const struct row {
 	{ "quarantined", "quarantined", COUNT },
 	{ "adopted", "adopted", COUNT },
 	{ "reports_dropped", "reports dropped", COUNT },
+	{ NULL, "shared segment", COUNT },
+	{ "segment_size", "memory, at most", BYTES },
+	{ "segment_entries", "entries in it", COUNT },
+	{ "segment_bytes", "their size", BYTES },
+	{ "segment_published", "published", COUNT },
+	{ "segment_promoted", "of those, on use", COUNT },
+	{ "segment_evicted", "made room", COUNT },
 };
 
 /* Per kind: the counters PREFIX.KIND are the columns of a table of their own. */

@@ -47,6 +47,15 @@ static void look_up(const uint8_t *memory)
 	FUZZ_REQUIRE((const uint8_t *)hit.image >= (const uint8_t *)segment.arena && hit.len <= SIZE &&
 		     (size_t)((const uint8_t *)hit.image - memory) <= SIZE - hit.len);
 	FUZZ_REQUIRE(ntc_segment_valid(&hit));
+	for (int i = 0; i < 2; i++) {
+		struct ntc_view part, name = i ? ntc_view("log", 3) : ntc_view("cubin", 5);
+
+		if (ntc_segment_part(&hit, name, &part))
+			FUZZ_REQUIRE(part.p >= (const uint8_t *)hit.image && part.len <= hit.len &&
+				     (size_t)(part.p - (const uint8_t *)hit.image) <= hit.len - part.len);
+		else
+			FUZZ_REQUIRE(!part.p && !part.len);
+	}
 	copy = fuzz_alloc(hit.len);
 	ntc_racing_copy_out(copy, hit.image, hit.len);
 	FUZZ_REQUIRE(memcmp(copy + 64, key_bytes, sizeof(key_bytes)) == 0);

@@ -122,19 +122,29 @@ static inline bool wire_closes(struct wire *w)
 	return got == 0;
 }
 
-/* Connect, read the greeting, say HELLO. */
+/* Read what the daemon says first: the greeting, and the segment if there is one. */
+static inline bool wire_greeting(struct wire *w)
+{
+	struct ntc_msg_greeting greeting;
+	struct ntc_frame frame;
+
+	if (wire_answer(w, &frame) != 1 || frame.type != NTC_MSG_GREETING ||
+	    !ntc_msg_greeting_read(frame.payload, &greeting))
+		return false;
+	return !greeting.segment_version || (wire_answer(w, &frame) == 1 && frame.type == NTC_MSG_SEGMENT);
+}
+
+/* Connect, be greeted, say HELLO. */
 static inline bool wire_hello(struct wire *w, const char *path)
 {
 	struct ntc_msg_hello hello = { .version = NTC_PROTOCOL_VERSION, .name = ntc_view("wire", 4) };
-	struct ntc_frame frame;
 	uint8_t payload[256];
 	struct ntc_writer writer = ntc_writer(payload, sizeof(payload));
 
 	if (!wire_open(w, path))
 		return false;
 	ntc_msg_hello_write(&writer, &hello);
-	return wire_answer(w, &frame) == 1 && frame.type == NTC_MSG_GREETING &&
-	       wire_frame(w, NTC_MSG_HELLO, 1, ntc_view(payload, writer.len), -1);
+	return wire_greeting(w) && wire_frame(w, NTC_MSG_HELLO, 1, ntc_view(payload, writer.len), -1);
 }
 
 /* The status of the next answer if that is an ERROR, else -1 (-2 if there is none). */

@@ -101,10 +101,10 @@ START_TEST(test_share)
 		ck_assert_uint_eq(stamp.cost_ns, 1000);
 		ntc_entry_unref(got);
 		ck_assert_int_eq(ntc_put(b, NULL, made, 1000), NTC_KNOWN);
-		/* Durable: then a large one is a file, which needs no question; a small one is in the index. */
+		/* Durable: then it is a file, which needs no question, if it is too large to be shared. */
 		ck_assert_msg(ntc_sync(a, LIMIT_MS) == NTC_OK, "%s", ntc_last_error());
 		ck_assert_int_eq(ntc_lookup(b, key, LIMIT_MS, &got), NTC_OK);
-		ck_assert_int_eq(ntc_entry_source(got), sizes[i] < 1000 ? NTC_FROM_SOCKET : NTC_FROM_FILE);
+		ck_assert_int_eq(ntc_entry_source(got), sizes[i] < 1 << 20 ? NTC_FROM_SEGMENT : NTC_FROM_FILE);
 		ck_assert(holds(got, sizes[i], (char)('a' + i)));
 		ntc_entry_unref(got);
 		ntc_entry_unref(made);
@@ -219,7 +219,7 @@ START_TEST(test_rotten_file)
 	struct ntc_client *client;
 	struct ntc_test_output output;
 
-	ntc_test_start(&d, NULL);
+	ntc_test_start(&d, "--segment-size", "0", NULL);
 	client = open_client(0);
 	ck_assert_int_eq(ntc_put(client, NULL, entry, 1), NTC_OK);
 	ck_assert_int_eq(ntc_sync(client, LIMIT_MS), NTC_OK);

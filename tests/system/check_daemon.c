@@ -267,7 +267,7 @@ START_TEST(test_frames)
 
 	/* A version from the future is told so, then the connection ends. */
 	ck_assert(wire_open(&w, d.socket));
-	ck_assert_int_eq(wire_answer(&w, &frame), 1);
+	ck_assert(wire_greeting(&w));
 	ntc_msg_hello_write(&writer, &hello);
 	ck_assert(wire_frame(&w, NTC_MSG_HELLO, 1, ntc_view(payload, writer.len), -1));
 	ck_assert_int_eq(wire_error(&w), NTC_ST_BAD_VERSION);

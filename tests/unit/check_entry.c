@@ -398,6 +398,29 @@ START_TEST(test_stamp_is_bound)
 }
 END_TEST
 
+/* With the key known: the same, except that another key is told from a wrong one. */
+START_TEST(test_parse_of_a_key)
+{
+	struct ntc_view image = sample_image();
+	struct ntc_image parsed, plain;
+	struct ntc_reason reason;
+	uint8_t *bytes = (uint8_t *)image.p;
+
+	ck_assert_int_eq(ntc_image_parse(image, &plain, NULL), NTC_ST_OK);
+	ck_assert_int_eq(ntc_image_parse_of(image, key, &parsed, NULL), NTC_ST_OK);
+	ck_assert_mem_eq(&parsed, &plain, sizeof(plain));
+	ck_assert_int_eq(ntc_image_parse_of(image, ntc_view(key.p, key.len - 1), &parsed, &reason), NTC_ST_KEY_MISMATCH);
+	ck_assert_ptr_null(parsed.stamp);
+	bytes[NTC_BODY_HEADER + key.len - 1] ^= 1;
+	ck_assert_int_eq(ntc_image_parse_of(image, key, &parsed, &reason), NTC_ST_KEY_MISMATCH);
+	bytes[NTC_BODY_HEADER + key.len - 1] ^= 1;
+	/* All else is looked at: the notes' magic. */
+	bytes[NTC_BODY_HEADER + key.len] ^= 1;
+	ck_assert_int_eq(ntc_image_parse_of(image, key, &parsed, &reason), NTC_ST_BAD_IMAGE);
+	ntc_test_free(image);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("entry");
@@ -408,6 +431,7 @@ int main(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, setup, NULL);
 	tcase_add_test(tc, test_cut_everywhere);
+	tcase_add_test(tc, test_parse_of_a_key);
 	tcase_add_test(tc, test_every_bit);
 	tcase_add_test(tc, test_every_byte_sealed_again);
 	tcase_add_test(tc, test_find);

@@ -27,6 +27,7 @@ static const struct {
 	{ 0x84, "LEASE", "884" },    { 0x85, "FAILED", "8v" },    { 0x86, "STORED", "4" },
 	{ 0x87, "SLOTTED", "4" },    { 0x88, "ROWS", "4v" },      { 0x89, "SHOWN", "v8v" },
 	{ 0x8a, "COUNTERS", "v" },   { 0x8b, "VERIFIED", "48v" },
+	{ 0x8c, "SEGMENT", "8" },
 };
 
 #define LETTER_u32 "4"

@@ -46,6 +46,7 @@ START_TEST(test_defaults)
 	ck_assert_uint_eq(o.socket_group, (gid_t)-1);
 	ck_assert_uint_eq(o.max_size, UINT64_C(10) << 30);
 	ck_assert_uint_eq(o.max_entry, 256u << 20);
+	ck_assert_uint_eq(o.segment_size, 64u << 20);
 	ck_assert_uint_eq(o.max_compiles, (unsigned)sysconf(_SC_NPROCESSORS_ONLN));
 	ck_assert_uint_eq(o.max_connections, 4096);
 	ck_assert_uint_eq(o.lease_ns, 60 * NTC_NS_PER_S);
@@ -98,10 +99,11 @@ START_TEST(test_values)
 {
 	ck_assert_int_eq(PARSE("--max-size", "3G", "--max-entry", "4k", "--max-compiles", "0", "--max-connections", "1",
 			       "--lease-time", "0.25", "--slot-wait", "0", "--wait-time", ".5", "--failure-time", "1.5",
-			       "--idle-exit", "600", "--log-level", "debug", "--socket-mode", "0660", "--socket-group", "0"),
+			       "--idle-exit", "600", "--segment-size", "64k", "--log-level", "debug", "--socket-mode", "0660", "--socket-group", "0"),
 			 NTC_OPTIONS_RUN);
 	ck_assert_uint_eq(o.max_size, UINT64_C(3) << 30);
 	ck_assert_uint_eq(o.max_entry, 4096);
+	ck_assert_uint_eq(o.segment_size, 65536);
 	ck_assert_uint_eq(o.max_compiles, 0);
 	ck_assert_uint_eq(o.max_connections, 1);
 	ck_assert_uint_eq(o.lease_ns, NTC_NS_PER_S / 4);
@@ -148,6 +150,7 @@ static const char *const wrong[][2] = {
 	{ "--max-size", "" }, { "--max-size", "-1" }, { "--max-size", "10X" }, { "--max-size", "10GB" },
 	{ "--max-size", " 1" }, { "--max-size", "99999999999999999999" }, { "--max-size", "99999999T" },
 	{ "--max-size", "0x10" }, { "--max-entry", "0" }, { "--max-entry", "4095" }, { "--max-entry", "2G" },
+	{ "--segment-size", "63K" }, { "--segment-size", "65G" }, { "--segment-size", "1" },
 	{ "--max-compiles", "-1" }, { "--max-compiles", "two" }, { "--max-compiles", "1.5" },
 	{ "--max-compiles", "4294967297" }, { "--max-connections", "0" }, { "--max-connections", "1000001" },
 	{ "--lease-time", "0" }, { "--lease-time", "-1" }, { "--lease-time", "inf" }, { "--lease-time", "nan" },

@@ -315,6 +315,55 @@ START_TEST(slots_that_lie_are_misses)
 }
 END_TEST
 
+START_TEST(finds_parts_where_they_lie)
+{
+	struct ntc_segment_hit hit;
+	struct ntc_view part;
+	uint64_t *words, *row, kept, key_and_notes, table;
+	struct ntc_view name = ntc_view("data", 4);
+
+	ck_assert(publish(1, 1, 1000));
+	ck_assert(find(1, &hit));
+	ck_assert(ntc_segment_part(&hit, name, &part));
+	ck_assert_uint_eq(part.len, 1000);
+	ck_assert_uint_eq((uintptr_t)part.p % 64, 0);
+	ck_assert_uint_eq(ntc_load32(part.p), 1); /* its round */
+	ck_assert(!ntc_segment_part(&hit, ntc_view("dat", 3), &part));
+	ck_assert_ptr_null(part.p);
+	ck_assert(!ntc_segment_part(&hit, ntc_view("datb", 4), &part));
+	/* Every number that leads there, wrong. */
+	words = (uint64_t *)(uintptr_t)hit.image;
+	key_and_notes = words[4];
+	table = (64 + (uint32_t)key_and_notes + (key_and_notes >> 32) + 7) / 8;
+	row = words + table;
+	words[4] = UINT64_MAX;
+	ck_assert(!ntc_segment_part(&hit, name, &part));
+	words[4] = key_and_notes;
+	kept = words[5];
+	words[5] = UINT32_MAX;
+	ck_assert(!ntc_segment_part(&hit, name, &part));
+	words[5] = 0;
+	ck_assert(!ntc_segment_part(&hit, name, &part));
+	words[5] = kept;
+	kept = row[0];
+	row[0] = (kept >> 32 << 32) | UINT32_MAX;
+	ck_assert(!ntc_segment_part(&hit, name, &part));
+	row[0] = (kept >> 32 << 32) | (hit.len - NTC_STAMP_SIZE - 3);
+	ck_assert(!ntc_segment_part(&hit, name, &part));
+	row[0] = kept;
+	kept = row[1];
+	row[1] = hit.len - NTC_STAMP_SIZE - 999;
+	ck_assert(!ntc_segment_part(&hit, name, &part));
+	row[1] = UINT64_MAX - 100;
+	ck_assert(!ntc_segment_part(&hit, name, &part));
+	row[1] = hit.len - NTC_STAMP_SIZE - 1000;
+	ck_assert(ntc_segment_part(&hit, name, &part));
+	row[1] = kept;
+	row[2] = UINT64_MAX;
+	ck_assert(!ntc_segment_part(&hit, name, &part));
+}
+END_TEST
+
 /* --- room --------------------------------------------------------------------------------- */
 
 START_TEST(the_oldest_make_room)
@@ -492,6 +541,7 @@ int main(void)
 	tcase_add_test(tc, what_does_not_fit_leaves_nothing);
 	tcase_add_test(tc, a_slot_left_half_written_is_a_miss);
 	tcase_add_test(tc, slots_that_lie_are_misses);
+	tcase_add_test(tc, finds_parts_where_they_lie);
 	tcase_add_test(tc, the_oldest_make_room);
 	tcase_add_test(tc, what_is_used_stays);
 	tcase_add_test(tc, everything_in_use_still_gives_room);
