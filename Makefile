@@ -145,7 +145,7 @@ $(call objects,kernels/catalog.c): $(wildcard kernels/cu/*)
 
 CLIENT_LIBS = $(call lib,$(PKGS_CLIENT)) -lxxhash
 KERNELS_LIBS = $(call lib,$(PKGS_KERNELS)) -ldl
-DAEMON_LIBS = $(call lib,$(PKGS_STORE) $(PKGS_DAEMON)) -lxxhash
+DAEMON_LIBS = $(call lib,$(PKGS_STORE) $(PKGS_DAEMON)) -lxxhash -lm
 STATIC_CLIENT = $(BUILD)/lib/libntcache_cuda.a $(BUILD)/lib/libntcache.a
 STATIC_CATALOG = $(BUILD)/lib/libcatalog.a
 STATIC_DAEMON = $(BUILD)/lib/libdaemon.a $(BUILD)/lib/libstore.a $(BUILD)/lib/libproto.a
@@ -169,7 +169,7 @@ $(BUILD)/bin/ntcache-ctl: $(call objects,client/ctl/main.c) $(BUILD)/lib/libctl.
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(CLIENT_LIBS) $(KERNELS_LIBS) $(call lib,$(PKGS_CTL))
 
 # Test programs may reach everything.
-TEST_LIBS = $(call lib,check $(PKGS_CTL)) $(CLIENT_LIBS) $(KERNELS_LIBS) $(DAEMON_LIBS) -lm
+TEST_LIBS = $(call lib,check $(PKGS_CTL)) $(CLIENT_LIBS) $(KERNELS_LIBS) $(DAEMON_LIBS)
 HARNESS = $(call objects,$(HARNESS_SRC))
 
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(call objects,$(UNIT_SUPPORT_SRC)) $(BUILD)/lib/libctl.a $(STATIC_CATALOG) $(STATIC_CLIENT) $(STATIC_DAEMON)

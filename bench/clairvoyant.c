@@ -9,11 +9,17 @@
 #include "bench/heap.h"
 
 #define WINDOWS 400u
-#define ROUNDS 120u
+#define ROUNDS 60u
+
+/* A step, as prices are found by it. */
+struct step {
+	unsigned window;
+	double in_window; /* steps of it before this one */
+};
 
 struct interval {
-	double worth, size; /* seconds, bytes */
-	uint32_t from, to;  /* uses: kept from behind the one up to the other */
+	double worth, size;   /* seconds, bytes */
+	struct step from, to; /* uses: kept from behind the one up to the other */
 };
 
 struct prices {
@@ -36,6 +42,14 @@ static void *empty(size_t count, size_t size)
 	return p;
 }
 
+static struct step step_of(const struct prices *p, uint32_t use)
+{
+	unsigned w = (unsigned)(use / p->width);
+
+	w = w < WINDOWS ? w : WINDOWS - 1;
+	return (struct step){ .window = w, .in_window = use - w * p->width };
+}
+
 static void find_intervals(struct prices *p)
 {
 	const struct ntc_trace *trace = p->trace;
@@ -51,8 +65,8 @@ static void find_intervals(struct prices *p)
 			p->intervals[p->count++] =
 				(struct interval){ .worth = (double)e->worth_ns / NTC_NS_PER_S,
 						   .size = e->size,
-						   .from = last[entry] - 1,
-						   .to = i };
+						   .from = step_of(p, last[entry] - 1),
+						   .to = step_of(p, i) };
 		last[entry] = i + 1;
 	}
 	free(last);
@@ -60,19 +74,10 @@ static void find_intervals(struct prices *p)
 
 /* --- prices ------------------------------------------------------------------------------- */
 
-static unsigned window_of(const struct prices *p, uint32_t step)
-{
-	unsigned w = (unsigned)(step / p->width);
-
-	return w < WINDOWS ? w : WINDOWS - 1;
-}
-
 /* The price of a byte from the first step up to `step`. */
-static double sum_to(const struct prices *p, uint32_t step)
+static double sum_to(const struct prices *p, struct step step)
 {
-	unsigned w = window_of(p, step);
-
-	return p->sums[w] + (step - w * p->width) * p->per_byte[w];
+	return p->sums[step.window] + step.in_window * p->per_byte[step.window];
 }
 
 static void add_up(struct prices *p)
@@ -91,22 +96,15 @@ static double bound_of(struct prices *p)
 	for (size_t i = 0; i < p->count; i++) {
 		const struct interval *in = &p->intervals[i];
 		double left = in->worth - in->size * (sum_to(p, in->to) - sum_to(p, in->from));
-		unsigned a, b;
 
 		if (left <= 0)
 			continue;
 		bound += left;
-		a = window_of(p, in->from);
-		b = window_of(p, in->to);
-		if (a == b) {
-			p->wanted[a] += in->size * (in->to - in->from);
-			continue;
-		}
-		p->wanted[a] += in->size * ((a + 1) * p->width - in->from);
-		p->wanted[b] += in->size * (in->to - b * p->width);
-		/* All of the windows between: summed up below. */
-		whole[a + 1] += in->size;
-		whole[b] -= in->size;
+		/* Whole windows, summed up below, from the first one on up to before the last; and the ends. */
+		whole[in->from.window] += in->size;
+		whole[in->to.window] -= in->size;
+		p->wanted[in->from.window] -= in->size * in->from.in_window;
+		p->wanted[in->to.window] += in->size * in->to.in_window;
 	}
 	for (unsigned w = 0; w < WINDOWS; w++) {
 		p->wanted[w] += whole[w] * p->width;
@@ -135,7 +133,7 @@ static double start(struct prices *p)
 			low = middle;
 		else
 			high = middle;
-		if (low > 0 && high < low * 1.001)
+		if (low > 0 && high < low * 1.01)
 			break;
 	}
 	return best;
@@ -190,7 +188,8 @@ static double replay(const struct prices *p)
 		else
 			bytes += e->size;
 		ntc_heap_set(&heap, entry,
-			     next[i] ? (double)e->worth_ns / NTC_NS_PER_S / e->size - sum_to(p, next[i])
+			     next[i] ? (double)e->worth_ns / NTC_NS_PER_S / e->size -
+					       sum_to(p, step_of(p, next[i]))
 				     : -INFINITY);
 		while (bytes > p->max_bytes) {
 			bytes -= trace->entries[ntc_heap_top(&heap)].size;

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "bench/heap.h"
+#include "bench/random.h"
 #include "store/evict.h"
 
 const char *const ntc_policy_names[NTC_POLICIES] = { "FIFO", "LRU", "LRU by size", "GDSF", "ours" };
@@ -20,8 +21,10 @@ struct cache {
 	enum ntc_policy policy;
 	uint64_t bytes, max_bytes;
 	double inflation;
-	uint64_t *uses; /* by entry, since it is there */
-	uint64_t now;   /* uses so far, of all */
+	uint64_t *uses;         /* by entry, since it is there */
+	uint64_t now;           /* uses so far, of all */
+	struct ntc_row *rows;   /* ours: by entry */
+	struct ntc_evict evict; /* ours */
 };
 
 static unsigned class_of(const struct cache *cache, uint32_t entry)
@@ -30,16 +33,42 @@ static unsigned class_of(const struct cache *cache, uint32_t entry)
 						    : 0;
 }
 
-/* What goes first. Ours is still what the store does today: the least recently used. */
-static double key_of(const struct cache *cache, uint32_t entry, bool hit)
+/* As the store does it, but that each use is a report of its own: how many a report has makes no difference. */
+static double value_of(struct cache *cache, uint32_t entry, bool hit)
+{
+	struct ntc_row *row = &cache->rows[entry];
+	struct ntc_random r = { .state = entry };
+	uint64_t digest[2];
+
+	if (hit) {
+		ntc_evict_use(&cache->evict, row, cache->now, cache->heaps[0].count);
+		return row->value;
+	}
+	digest[0] = ntc_random_next(&r);
+	digest[1] = ntc_random_next(&r);
+	*row = (struct ntc_row){ .size = cache->trace->entries[entry].size,
+				 .cost_ns = cache->trace->entries[entry].cost_ns,
+				 .used = cache->now };
+	memcpy(row->digest.bytes, digest, sizeof(digest));
+	ntc_evict_put(&cache->evict, row, cache->heaps[0].count + 1);
+	return row->value;
+}
+
+/* What goes first is least. */
+static double key_of(struct cache *cache, uint32_t entry, bool hit)
 {
 	const struct ntc_trace_entry *e = &cache->trace->entries[entry];
 
-	if (cache->policy == NTC_POLICY_FIFO && hit)
-		return cache->heaps[0].keys[entry];
-	if (cache->policy == NTC_POLICY_GDSF)
+	switch (cache->policy) {
+	case NTC_POLICY_FIFO:
+		return hit ? cache->heaps[0].keys[entry] : (double)cache->now;
+	case NTC_POLICY_GDSF:
 		return cache->inflation + (double)cache->uses[entry] * (double)e->cost_ns / e->size;
-	return (double)cache->now;
+	case NTC_POLICY_OURS:
+		return value_of(cache, entry, hit);
+	default:
+		return (double)cache->now;
+	}
 }
 
 static uint32_t victim(const struct cache *cache)
@@ -72,6 +101,8 @@ static void evict(struct cache *cache, uint64_t need)
 
 		cache->inflation = heap->keys[entry];
 		ntc_heap_remove(heap, entry);
+		if (cache->policy == NTC_POLICY_OURS)
+			ntc_evict_gone(&cache->evict, &cache->rows[entry]);
 		cache->uses[entry] = 0;
 		freed += cache->trace->entries[entry].size;
 		cache->bytes -= cache->trace->entries[entry].size;
@@ -92,7 +123,7 @@ static uint64_t use(struct cache *cache, const struct ntc_trace_use *use)
 		return entry->worth_ns;
 	cache->bytes += entry->size;
 	if (cache->policy == NTC_POLICY_OURS)
-		evict(cache, ntc_evict_need(cache->bytes, cache->max_bytes));
+		evict(cache, ntc_evict_need(cache->bytes, cache->max_bytes, false));
 	else
 		evict(cache, cache->bytes > cache->max_bytes ? cache->bytes - cache->max_bytes : 0);
 	return 0;
@@ -105,14 +136,18 @@ double ntc_policy_saves(enum ntc_policy policy, const struct ntc_trace *trace, u
 	double saved = 0;
 
 	cache.uses = calloc(trace->entry_count + 1, sizeof(*cache.uses));
-	if (!cache.uses)
+	cache.rows = calloc(trace->entry_count + 1, sizeof(*cache.rows));
+	if (!cache.uses || !cache.rows)
 		abort();
+	ntc_evict_init(&cache.evict, max_bytes, 0);
 	for (unsigned c = 0; c < classes; c++)
 		ntc_heap_init(&cache.heaps[c], trace->entry_count);
 	for (size_t i = 0; i < trace->use_count; i++)
 		saved += (double)use(&cache, &trace->uses[i]) / NTC_NS_PER_S;
 	for (unsigned c = 0; c < classes; c++)
 		ntc_heap_release(&cache.heaps[c]);
+	ntc_evict_release(&cache.evict);
+	free(cache.rows);
 	free(cache.uses);
 	return saved;
 }

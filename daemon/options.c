@@ -38,7 +38,7 @@ static const char help[] =
 "  --allow-network-fs    keep the cache directory on NFS, SMB, FUSE or the like, which is refused otherwise\n"
 "\n"
 "How much:\n"
-"  --max-size SIZE       keep at most so many bytes; the least recently used go first (10G; 0 = no limit).\n"
+"  --max-size SIZE       keep at most so many bytes; what saves least goes first (10G; 0 = no limit).\n"
 "                        A SIZE is a number of bytes, with K, M, G or T of 1024 times as many\n"
 "  --max-entry SIZE      refuse entries that are larger (256M; at most 1G)\n"
 "  --segment-size SIZE   share hot entries with workers in so much memory (64M; 64K to 64G; 0 = none)\n"

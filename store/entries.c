@@ -113,8 +113,7 @@ static void accept_put(struct ntc_store *store, struct ntc_op *op)
 	ntc_image_describe(&image, op->image->len, &op->digest, &op->row);
 	op->row.used = ++store->recency;
 	op->row.used_age = ntc_age_read(&store->age, ntc_clock_wall_ns());
-	op->row.weight = 1;
-	op->row.value = (double)op->row.used;
+	op->entries = store->table.count + 1;
 	op->generation = ++store->generation;
 	if (!ntc_table_insert(&store->table, &(struct ntc_entry){
 			.digest = op->digest, .cost_ns = op->row.cost_ns, .size = (uint32_t)op->image->len,

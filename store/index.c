@@ -4,7 +4,6 @@
  */
 #include "store/index.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -13,6 +12,7 @@
 
 #include "proto/entry.h"
 #include "proto/key.h"
+#include "store/evict.h"
 #include "store/image.h"
 #include "store/schema.h"
 #include "store/vfs.h"
@@ -42,8 +42,7 @@ static const char *const sql[STATEMENTS] = {
 	[PUT_IMAGE] = "INSERT INTO image (bytes) VALUES (?1)",
 	[REMOVE] = "DELETE FROM entry WHERE digest = ?1",
 	[REMOVE_IMAGE] = "DELETE FROM image WHERE id = (SELECT image FROM entry WHERE digest = ?1)",
-	[TOUCH] = "UPDATE entry SET hits = hits + ?2, used = max(used, ?3), weight = weight + ?2, value = max(value, ?3), "
-		  "used_age = max(used_age, ?4) WHERE digest = ?1",
+	[TOUCH] = "UPDATE entry SET hits = ?2, used = ?3, used_age = ?4, weight = ?5, value = ?6 WHERE digest = ?1",
 	[SET] = "INSERT OR REPLACE INTO value (name, bytes) VALUES (?1, ?2)",
 	[FORGET] = "DELETE FROM value WHERE name = ?1",
 };
@@ -64,9 +63,7 @@ enum ntc_status ntc_index_status(int rc)
 	case SQLITE_DONE:
 		return NTC_ST_OK;
 	case SQLITE_FULL:
-		return ntc_vfs_errno() == EDQUOT ? NTC_ST_QUOTA : NTC_ST_NO_SPACE;
-	case SQLITE_READONLY:
-		return NTC_ST_DISK_READ_ONLY;
+		return NTC_ST_NO_SPACE;
 	case SQLITE_NOMEM:
 		return NTC_ST_NO_MEMORY;
 	case SQLITE_CORRUPT:
@@ -144,13 +141,13 @@ static enum ntc_status read_row(sqlite3_stmt *stmt, struct ntc_row *row)
 {
 	const void *digest = sqlite3_column_blob(stmt, 0);
 
-	*row = (struct ntc_row){ 0 };
+	*row = (struct ntc_row){ .weight = sqlite3_column_double(stmt, 12), .value = sqlite3_column_double(stmt, 13) };
 	if (!digest || sqlite3_column_bytes(stmt, 0) != sizeof(row->digest.bytes))
 		return NTC_ST_BAD_STORE;
 	memcpy(row->digest.bytes, digest, sizeof(row->digest.bytes));
 	if (number(stmt, 1) > UINT32_MAX || !ntc_kind_known((unsigned)number(stmt, 1)) ||
 	    number(stmt, 2) > UINT32_MAX || number(stmt, 3) < NTC_IMAGE_MIN || number(stmt, 3) > NTC_IMAGE_MAX ||
-	    number(stmt, 10) > 1)
+	    number(stmt, 10) > 1 || !ntc_evict_plausible(row->weight, row->value))
 		return NTC_ST_BAD_STORE;
 	row->kind = (uint32_t)number(stmt, 1);
 	row->uid = (uint32_t)number(stmt, 2);
@@ -162,8 +159,6 @@ static enum ntc_status read_row(sqlite3_stmt *stmt, struct ntc_row *row)
 	row->parts = number(stmt, 8);
 	row->key_len = number(stmt, 9);
 	row->image = number(stmt, 11);
-	row->weight = sqlite3_column_double(stmt, 12);
-	row->value = sqlite3_column_double(stmt, 13);
 	row->used_age = number(stmt, 14);
 	row->flags = (number(stmt, 10) ? NTC_ROW_PINNED : 0) | (row->image ? NTC_ROW_INDEX : 0);
 	if (!read_text(stmt, 15, row->producer) || !read_text(stmt, 16, row->name))
@@ -657,22 +652,22 @@ enum ntc_status ntc_index_remove(struct ntc_index *index, const struct ntc_diges
 	return st ? st : run_on(index, REMOVE, digest);
 }
 
-enum ntc_status ntc_index_touch(struct ntc_index *index, const struct ntc_digest *digest, uint64_t hits,
-				uint64_t used, uint64_t used_age)
+enum ntc_status ntc_index_touch(struct ntc_index *index, const struct ntc_row *row)
 {
+	const uint64_t numbers[] = { row->hits, row->used, row->used_age };
 	enum ntc_status st;
 	sqlite3_stmt *stmt = prepare(index, TOUCH, &st);
 	int rc;
 
 	if (!stmt)
 		return st;
-	rc = bind_digest(stmt, 1, digest);
+	rc = bind_digest(stmt, 1, &row->digest);
+	for (int i = 0; rc == SQLITE_OK && i < 3; i++)
+		rc = bind_number(stmt, 2 + i, numbers[i]);
 	if (rc == SQLITE_OK)
-		rc = bind_number(stmt, 2, hits);
+		rc = sqlite3_bind_double(stmt, 5, row->weight);
 	if (rc == SQLITE_OK)
-		rc = bind_number(stmt, 3, used);
-	if (rc == SQLITE_OK)
-		rc = bind_number(stmt, 4, used_age);
+		rc = sqlite3_bind_double(stmt, 6, row->value);
 	return finish(stmt, rc == SQLITE_OK ? sqlite3_step(stmt) : rc);
 }
 

@@ -3,8 +3,7 @@
  * derived data: everything but hits and recency can be rebuilt from the blobs.
  *
  * One struct is one connection, used by one thread at a time: the writer's may change the index, a
- * loader's only reads. SQLite's codes become BAD_STORE (damaged), NO_MEMORY, or what
- * the errno behind them becomes (status.h).
+ * loader's only reads. SQLite's codes become NO_SPACE, NO_MEMORY, BAD_STORE (damaged) or IO.
  */
 #ifndef NTC_STORE_INDEX_H
 #define NTC_STORE_INDEX_H
@@ -86,9 +85,8 @@ void ntc_index_rollback(struct ntc_index *index);
 enum ntc_status ntc_index_put(struct ntc_index *index, struct ntc_row *row, const struct ntc_buffer *image);
 /* The row and the image if that is in the index; OK also if there was none. */
 enum ntc_status ntc_index_remove(struct ntc_index *index, const struct ntc_digest *digest);
-/* Add hits and note the last use of an entry, if it is there. */
-enum ntc_status ntc_index_touch(struct ntc_index *index, const struct ntc_digest *digest, uint64_t hits,
-				uint64_t used, uint64_t used_age);
+/* What uses change in a row (hits, used, used_age, weight, value), if it is there. */
+enum ntc_status ntc_index_touch(struct ntc_index *index, const struct ntc_row *row);
 enum ntc_status ntc_index_set(struct ntc_index *index, const char *name, const void *p, size_t len);
 
 #endif

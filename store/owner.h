@@ -25,7 +25,7 @@ struct ntc_store {
 	struct ntc_store_log log;
 	char *dir;                      /* absolute */
 	int dir_fd, lock_fd;
-	uint64_t max_bytes, max_queued_bytes;
+	uint64_t max_bytes, max_entries, max_queued_bytes;
 	struct ntc_blobs blobs;
 	struct ntc_index *index;        /* the writer's once it runs */
 

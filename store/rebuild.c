@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "store/age.h"
+#include "store/evict.h"
 #include "store/index.h"
 #include "store/salvage.h"
 #include "store/sys.h"
@@ -24,6 +25,7 @@ struct rebuild {
 	size_t count, room;
 	uint64_t kept;                  /* rows of blobs */
 	uint64_t age_s;                 /* the age clock, where it stood */
+	struct ntc_evict evict;         /* without caps: for values alone */
 };
 
 static enum ntc_status failed(struct ntc_reason *reason, const char *what, int err)
@@ -63,7 +65,7 @@ static enum ntc_status take_row(void *ctx, const struct ntc_row *row)
 	return NTC_ST_OK;
 }
 
-/* Counters and age are hints too: without them they begin again. */
+/* Counters, age and what eviction knows are hints too: without them they begin again. */
 static enum ntc_status take_value(struct rebuild *r, const char *name)
 {
 	enum ntc_status st = NTC_ST_OK;
@@ -74,6 +76,8 @@ static enum ntc_status take_value(struct rebuild *r, const char *name)
 		st = ntc_index_set(r->new, name, p, len);
 	if (strcmp(name, NTC_AGE_NAME) == 0)
 		r->age_s = ntc_age_load(p, len).age_s;
+	if (strcmp(name, NTC_EVICT_NAME) == 0)
+		(void)ntc_evict_load(&r->evict, p, len); /* it begins again, too */
 	free(p);
 	return st;
 }
@@ -84,6 +88,8 @@ static enum ntc_status take_over(struct rebuild *r)
 
 	if (!st)
 		st = take_value(r, NTC_AGE_NAME);
+	if (!st)
+		st = take_value(r, NTC_EVICT_NAME);
 	if (!st)
 		st = ntc_index_each(r->old, take_row, r);
 	if (r->count)
@@ -100,8 +106,8 @@ static enum ntc_status take_image(void *ctx, const struct ntc_row *found, const 
 	const struct ntc_row *old = r->count ? bsearch(found, r->rows, r->count, sizeof(*r->rows), by_digest) : NULL;
 	struct ntc_row row = *found;
 
-	row.weight = 1;
 	row.used_age = r->age_s;
+	ntc_evict_put(&r->evict, &row, r->count);
 	if (old) {
 		row.flags = old->flags & NTC_ROW_PINNED;
 		row.hits = old->hits;
@@ -151,6 +157,7 @@ static enum ntc_status make(const char *dir, int dir_fd, const struct ntc_store_
 	enum ntc_status st = NTC_ST_OK;
 	int err = ntc_sys_unlink(dir_fd, MAKING);
 
+	ntc_evict_init(&r.evict, 0, 0);
 	if (err && err != -ENOENT)
 		return failed(reason, "what an earlier attempt left", err);
 	/* Damaged as it is, it may not open. */
@@ -161,6 +168,7 @@ static enum ntc_status make(const char *dir, int dir_fd, const struct ntc_store_
 	ntc_index_close(r.old, false);
 	ntc_index_close(r.new, false);
 	free(r.rows);
+	ntc_evict_release(&r.evict);
 	if (!st) {
 		err = name_ready(dir_fd);
 		if (err)

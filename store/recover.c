@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "proto/key.h"
+#include "store/evictor.h"
 #include "store/rebuild.h"
 #include "store/sys.h"
 
@@ -70,6 +71,9 @@ static enum ntc_status enter_row(void *ctx, const struct ntc_row *row)
 		return NTC_ST_BAD_STORE;
 	if (row->used > store->recency)
 		store->recency = row->used;
+	/* The guess where nothing was saved: whatever comes is worth more than what is there. */
+	if (row->value > store->writer.evict.inflation)
+		store->writer.evict.inflation = row->value;
 	return ntc_table_insert(&store->table, &entry) ? NTC_ST_OK : NTC_ST_NO_MEMORY;
 }
 
@@ -83,6 +87,7 @@ static enum ntc_status read_index(struct ntc_store *store, struct ntc_reason *re
 		st = ntc_index_open(store->dir, &store->index, reason);
 	if (st)
 		return st;
+	store->writer.evict.inflation = 0;
 	st = ntc_index_each(store->index, enter_row, store);
 	if (!st)
 		st = ntc_index_get(store->index, "counters", &store->saved, &store->saved_len);
@@ -91,6 +96,9 @@ static enum ntc_status read_index(struct ntc_store *store, struct ntc_reason *re
 	if (!st)
 		store->age = ntc_age_load(age, age_len);
 	free(age);
+	store->writer.index = store->index;
+	if (!st)
+		st = ntc_evictor_load(&store->writer);
 	return st ? ntc_reject(reason, st, "the index: %s", ntc_index_error(store->index)) : NTC_ST_OK;
 }
 
@@ -215,8 +223,7 @@ static enum ntc_status insert_rows(struct ntc_store *store, struct list *rows)
 	for (size_t i = 0; i < rows->count && !st; i++) {
 		row[i].used = ++store->recency;
 		row[i].used_age = ntc_age_read(&store->age, ntc_clock_wall_ns());
-		row[i].weight = 1;
-		row[i].value = (double)row[i].used;
+		ntc_evict_put(&store->writer.evict, &row[i], store->table.count + 1);
 		st = ntc_index_put(store->index, &row[i], NULL);
 	}
 	if (!st)
@@ -297,7 +304,7 @@ enum ntc_status ntc_store_recover(struct ntc_store *store, struct ntc_reason *re
 	if (!st && walk.orphans.count)
 		st = adopt(store, &walk.orphans);
 	/* What a full disk keeps from being written down now is met again at the next start. */
-	if (ntc_status_unwritable(st)) {
+	if (st == NTC_ST_NO_SPACE) {
 		ntc_store_log(&store->log, NTC_LOG_WARNING, "recovery is not complete: %s", ntc_status_text(st));
 		st = NTC_ST_OK;
 	}

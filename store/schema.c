@@ -19,7 +19,7 @@
 	" parts INTEGER NOT NULL, key_len INTEGER NOT NULL, pinned INTEGER NOT NULL, image INTEGER NOT NULL," \
 	" weight REAL NOT NULL, value REAL NOT NULL, used_age INTEGER NOT NULL, producer TEXT NOT NULL," \
 	" name TEXT NOT NULL) STRICT, WITHOUT ROWID;" \
-	"CREATE INDEX entry_value ON entry (value);" \
+	"CREATE INDEX entry_value ON entry (value) WHERE pinned = 0;" \
 	"CREATE TABLE image (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;"
 #define VERSION "PRAGMA user_version = 2;"
 _Static_assert(NTC_INDEX_APPLICATION == 1314145073 && NTC_INDEX_VERSION == 2, "the texts here say so too");
@@ -32,15 +32,15 @@ static const char make[] =
 	VERSION
 	"COMMIT;";
 
-/* Version 1 had every image in a file, evicted by recency alone, and knew no names: those stay empty until
- * the entry is put again. */
+/* Version 1 had every image in a file, evicted by recency alone, and knew no names: those stay empty until the
+ * entry is put again. What is not used again goes as it would have, before everything that is (values below 0). */
 static const char from_1[] =
 	"BEGIN IMMEDIATE;"
 	"DROP INDEX entry_used;"
 	"ALTER TABLE entry RENAME TO entry_1;"
 	TABLES
 	"INSERT INTO entry SELECT digest, kind, uid, size, put_wall_ns, cost_ns, hits, used, parts, key_len, 0, 0,"
-	" 1.0 + hits, used, 0, '', '' FROM entry_1;"
+	" 1.0, used - 1.0 - (SELECT max(used) FROM entry_1), 0, '', '' FROM entry_1;"
 	"DROP TABLE entry_1;"
 	VERSION
 	"COMMIT;";

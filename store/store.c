@@ -85,6 +85,7 @@ static void flush_touches(struct ntc_store *store)
 		store->touch_count -= n;
 		store->touch_ops++;
 		op->age = store->age;
+		op->entries = store->table.count;
 		ntc_queue_push(&store->writer.queue, op);
 	}
 }
@@ -137,15 +138,19 @@ unsigned ntc_store_kind(const struct ntc_store *store, const struct ntc_digest *
 
 /* --- eviction ----------------------------------------------------------------------------- */
 
-static void send_evict(struct ntc_store *store, uint64_t need)
+/* What is above the caps goes; behind one that took something, down to where an eviction ends. */
+static void evict(struct ntc_store *store, bool under_way)
 {
-	struct ntc_op *op = ntc_store_op_new(store, NTC_OP_EVICT, NULL, NULL);
+	uint64_t bytes = ntc_evict_need(store->table.bytes, store->max_bytes, under_way);
+	uint64_t entries = ntc_evict_need(store->table.count, store->max_entries, under_way);
+	struct ntc_op *op = bytes || entries ? ntc_store_op_new(store, NTC_OP_EVICT, NULL, NULL) : NULL;
 
 	/* Without memory: with the next put. */
 	store->evicting = op != NULL;
 	if (!op)
 		return;
-	op->need = need;
+	op->need = bytes;
+	op->need_entries = entries;
 	/* It chooses by what is in the index. */
 	flush_touches(store);
 	ntc_queue_push(&store->writer.queue, op);
@@ -153,23 +158,19 @@ static void send_evict(struct ntc_store *store, uint64_t need)
 
 void ntc_store_evict(struct ntc_store *store)
 {
-	uint64_t need = ntc_evict_need(store->table.bytes, store->max_bytes);
-
-	if (need && !store->evicting)
-		send_evict(store, need);
+	if (!store->evicting)
+		evict(store, false);
 }
 
 static void evict_done(struct ntc_store *store, struct ntc_op *op)
 {
 	const struct ntc_row *rows = op->items;
-	uint64_t freed = 0, need = op->need;
 	size_t count = op->count;
 
 	for (size_t i = 0; i < count; i++) {
 		struct ntc_entry *entry = ntc_table_find(&store->table, &rows[i].digest);
 		const struct ntc_pending *pending = ntc_pending_find(&store->pending, &rows[i].digest);
 
-		freed += rows[i].size;
 		/* An image in memory was put after this, or it would be durable and told so before this. */
 		if (!entry || (pending && pending->image))
 			continue;
@@ -179,13 +180,9 @@ static void evict_done(struct ntc_store *store, struct ntc_op *op)
 	}
 	ntc_store_op_free(store, op);
 	store->evicting = false;
-	if (!count)
-		return;
-	/* The rest of this one, or what came meanwhile. */
-	if (freed < need && ntc_evict_need(store->table.bytes, store->max_bytes / 100 * NTC_EVICT_DOWN_PERCENT))
-		send_evict(store, need - freed);
-	else
-		ntc_store_evict(store);
+	/* The rest, and what came meanwhile. */
+	if (count)
+		evict(store, true);
 }
 
 /* --- counters, listing, statistics -------------------------------------------------------- */
@@ -443,6 +440,7 @@ static void destroy(struct ntc_store *store, bool clean)
 	ntc_loaders_stop(&store->loaders);
 	ntc_writer_stop(&store->writer);
 	/* An index that was damaged under way is looked at closely, and made again, at the next start. */
+	ntc_evict_release(&store->writer.evict);
 	ntc_index_close(store->index, clean && !store->writer.index_damaged);
 	ntc_blobs_close(&store->blobs);
 	if (store->mailbox_made)
@@ -472,6 +470,8 @@ enum ntc_status ntc_store_open(const struct ntc_store_options *options, struct n
 		return ntc_reject(reason, NTC_ST_NO_MEMORY, "out of memory");
 	store->log = (struct ntc_store_log){ .fn = options->log, .ctx = options->log_ctx };
 	store->max_bytes = options->max_bytes;
+	store->max_entries = options->max_entries;
+	ntc_evict_init(&store->writer.evict, options->max_bytes, options->max_entries);
 	store->max_queued_bytes = options->max_queued_bytes;
 	store->dir_fd = store->lock_fd = store->event = store->timer = -1;
 	store->blobs = (struct ntc_blobs){ .domain = -1, .path = -1, .tmp = -1, .quarantine = -1 };

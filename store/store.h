@@ -34,7 +34,8 @@ enum ntc_log_level { NTC_LOG_ERROR = 3, NTC_LOG_WARNING = 4, NTC_LOG_NOTICE = 5,
 
 struct ntc_store_options {
 	const char *dir;                /* made (0700, or 0750 if group_readable) if it does not exist */
-	uint64_t max_bytes;             /* of images; the least recently used go when it is passed; 0 = no cap */
+	uint64_t max_bytes;             /* of images; those of least value go when it is passed (docs/eviction.md); 0 = no cap */
+	uint64_t max_entries;           /* the same for the number of entries */
 	uint64_t max_queued_bytes;      /* of images not yet on disk; more are refused with BUSY */
 	uint64_t inline_max;            /* images up to so many bytes live in the index; 0 = none */
 	uint64_t group_wait_ns;         /* how long the writer may collect a group after its first put */

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "store/evict.h"
+#include "store/evictor.h"
 
 struct group {
 	struct ntc_op *ops[NTC_GROUP_MAX];
@@ -174,15 +174,31 @@ static void sync_names(struct ntc_writer_thread *writer, struct group *g)
 	ntc_syncer_took(&writer->syncer, count, ntc_clock_mono_ns() - start);
 }
 
-static enum ntc_status record_age(struct ntc_index *index, const struct ntc_age *age)
+static enum ntc_status record_age(struct ntc_writer_thread *writer, const struct ntc_age *age)
 {
 	uint8_t saved[NTC_AGE_SIZE];
+	enum ntc_status st;
 
 	ntc_age_save(age, saved);
-	return ntc_index_set(index, NTC_AGE_NAME, saved, sizeof(saved));
+	st = ntc_index_set(writer->index, NTC_AGE_NAME, saved, sizeof(saved));
+	return st ? st : ntc_evictor_save(writer);
 }
 
-static enum ntc_status record_op(const struct ntc_writer_thread *writer, struct ntc_op *op)
+static enum ntc_status record_touch(struct ntc_writer_thread *writer, const struct ntc_touch *touch, uint64_t entries)
+{
+	struct ntc_row row;
+	enum ntc_status st = ntc_index_find(writer->index, &touch->digest, &row, NULL);
+
+	if (st)
+		return st == NTC_ST_NOT_FOUND ? NTC_ST_OK : st;
+	ntc_evict_use(&writer->evict, &row, touch->used, entries);
+	row.hits += touch->hits;
+	if (touch->used_age > row.used_age)
+		row.used_age = touch->used_age;
+	return ntc_index_touch(writer->index, &row);
+}
+
+static enum ntc_status record_op(struct ntc_writer_thread *writer, struct ntc_op *op)
 {
 	const struct ntc_touch *touches = op->items;
 	struct ntc_index *index = writer->index;
@@ -190,18 +206,18 @@ static enum ntc_status record_op(const struct ntc_writer_thread *writer, struct 
 
 	switch (op->type) {
 	case NTC_OP_PUT:
+		ntc_evict_put(&writer->evict, &op->row, op->entries);
 		return ntc_index_put(index, &op->row, has_file(writer, op) ? NULL : op->image);
 	case NTC_OP_REMOVE:
 	case NTC_OP_QUARANTINE:
 		return ntc_index_remove(index, &op->digest);
 	case NTC_OP_TOUCH:
 		for (size_t i = 0; i < op->count && !st; i++)
-			st = ntc_index_touch(index, &touches[i].digest, touches[i].hits, touches[i].used,
-					     touches[i].used_age);
-		return st ? st : record_age(index, &op->age);
+			st = record_touch(writer, &touches[i], op->entries);
+		return st ? st : record_age(writer, &op->age);
 	case NTC_OP_COUNTERS:
 		st = ntc_index_set(index, "counters", op->items, op->count);
-		return st ? st : record_age(index, &op->age);
+		return st ? st : record_age(writer, &op->age);
 	default:
 		return NTC_ST_OK;
 	}
@@ -287,52 +303,6 @@ static void write_group(struct ntc_writer_thread *writer, struct group *g)
 		ntc_syncer_later(&writer->syncer);
 }
 
-/* --- eviction ----------------------------------------------------------------------------- */
-
-/*
- * What is worth least of the index goes. Their directories are not synced: an entry that comes back
- * after a power cut is whole and was never removed by anybody.
- */
-static void evict(struct ntc_writer_thread *writer, struct ntc_op *op)
-{
-	struct ntc_row *rows = calloc(NTC_EVICT_BATCH, sizeof(*rows));
-	size_t count = 0, gone = 0, victims;
-	bool begun = false;
-
-	op->st = rows ? ntc_index_cheapest(writer->index, rows, NTC_EVICT_BATCH, &count) : NTC_ST_NO_MEMORY;
-	if (op->st)
-		goto out;
-	victims = ntc_evict_choose(rows, count, op->need);
-	for (size_t i = 0; i < victims; i++) {
-		op->st = rows[i].image ? NTC_ST_OK : ntc_blob_unlink(writer->blobs, &rows[i].digest);
-		if (!op->st)
-			rows[gone++] = rows[i];
-	}
-	op->st = ntc_index_begin(writer->index);
-	begun = !op->st;
-	for (size_t i = 0; i < gone && !op->st; i++)
-		op->st = ntc_index_remove(writer->index, &rows[i].digest);
-	if (!op->st)
-		op->st = ntc_index_commit(writer->index);
-	if (op->st && begun)
-		ntc_index_rollback(writer->index);
-	if (op->st) {
-		/* The files are gone even where the rows are not; images in the index are still there. */
-		victims = gone;
-		gone = 0;
-		for (size_t i = 0; i < victims; i++) {
-			if (!rows[i].image)
-				rows[gone++] = rows[i];
-		}
-	}
-out:
-	writer->index_damaged |= op->st == NTC_ST_BAD_STORE;
-	if (op->st)
-		ntc_store_log(writer->log, NTC_LOG_ERROR, "eviction: %s", ntc_status_text(op->st));
-	op->items = rows;
-	op->count = gone;
-}
-
 /* --- the thread --------------------------------------------------------------------------- */
 
 static void post(struct ntc_writer_thread *writer, struct group *g)
@@ -356,7 +326,7 @@ static void *run(void *ctx)
 
 	while (collect(writer, &g)) {
 		if (g.ops[0]->type == NTC_OP_EVICT)
-			evict(writer, g.ops[0]);
+			ntc_evictor_evict(writer, g.ops[0]);
 		else
 			write_group(writer, &g);
 		post(writer, &g);

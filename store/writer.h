@@ -1,5 +1,6 @@
 /*
- * The writer thread: it alone changes the directory and the index, in the order of submission.
+ * The writer thread: it alone changes the directory and the index, in the order of submission. What it does to make
+ * room is in evictor.c.
  *
  * It takes ops in groups: what comes within group_wait_ns of the group's first put, or until as many puts are there
  * as were in the last group, up to NTC_GROUP_MAX ops, a digest at most once. A group is written in phases, each for all its ops (docs/store.md says why
@@ -10,13 +11,13 @@
 #define NTC_STORE_WRITER_H
 
 #include "store/blob.h"
+#include "store/evict.h"
 #include "store/index.h"
 #include "store/log.h"
 #include "store/op.h"
 #include "store/syncer.h"
 
 #define NTC_GROUP_MAX 64u
-#define NTC_EVICT_BATCH 256u    /* entries evicted by one op */
 
 struct ntc_writer_thread {
 	struct ntc_queue queue;
@@ -24,6 +25,7 @@ struct ntc_writer_thread {
 	struct ntc_blobs *blobs;
 	struct ntc_index *index;
 	const struct ntc_store_log *log;
+	struct ntc_evict evict;                 /* the policy; recovery's before the thread runs */
 	uint64_t inline_max;                    /* images up to so many bytes go into the index */
 	uint64_t group_wait_ns;
 	bool relaxed;                           /* see docs/store.md */

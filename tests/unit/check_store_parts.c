@@ -2,7 +2,6 @@
 #include "store_fixture.h"
 
 #include "store/age.h"
-#include "store/evict.h"
 #include "store/table.h"
 
 START_TEST(buffer_lives_until_the_last_reference)
@@ -77,26 +76,6 @@ START_TEST(table_agrees_with_an_array)
 }
 END_TEST
 
-START_TEST(victims_are_worth_least)
-{
-	struct ntc_row rows[5] = { { .value = 9, .size = 10 }, { .value = 3, .size = 10 }, { .value = 5, .size = 10 },
-				   { .value = 1, .size = 10 }, { .value = 7, .size = 10 } };
-
-	ck_assert_uint_eq(ntc_evict_choose(rows, 5, 25), 3);
-	ck_assert(rows[0].value == 1);
-	ck_assert(rows[1].value == 3);
-	ck_assert(rows[2].value == 5);
-	ck_assert_uint_eq(ntc_evict_choose(rows, 5, 20), 2);
-	ck_assert_uint_eq(ntc_evict_choose(rows, 5, 1000), 5);
-	ck_assert_uint_eq(ntc_evict_choose(rows, 5, 0), 0);
-	ck_assert_uint_eq(ntc_evict_choose(NULL, 0, 5), 0);
-	ck_assert_uint_eq(ntc_evict_need(100, 100), 0);
-	ck_assert_uint_eq(ntc_evict_need(101, 100), 6);
-	ck_assert_uint_eq(ntc_evict_need(UINT64_MAX, 0), 0);
-	ck_assert_uint_eq(ntc_evict_need(1000, 10), 991);
-}
-END_TEST
-
 START_TEST(ages_follow_the_clock_but_not_its_steps)
 {
 	const uint64_t s = NTC_NS_PER_S, start = UINT64_C(1700000000) * s;
@@ -135,7 +114,6 @@ int main(void)
 	tcase_add_test(tc, buffer_lives_until_the_last_reference);
 	tcase_add_test(tc, table_agrees_with_an_array);
 	tcase_add_test(tc, ages_follow_the_clock_but_not_its_steps);
-	tcase_add_test(tc, victims_are_worth_least);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
 }
