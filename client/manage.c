@@ -93,6 +93,43 @@ NTC_API enum ntc_err ntc_remove_digest(struct ntc_client *client, const struct n
 	return remove_by(client, &message, deadline);
 }
 
+/* --- making room -------------------------------------------------------------------------- */
+
+NTC_API enum ntc_err ntc_collect(struct ntc_client *client, const struct ntc_collect_options *options, int timeout_ms,
+				 struct ntc_collect_result *result)
+{
+	uint64_t deadline = ntc_deadline(timeout_ms, NTC_LIMIT_SYNC);
+	enum ntc_err err = ntc_client_enter(client);
+	struct ntc_msg_collected collected;
+	struct ntc_msg_collect message;
+	struct ntc_reply reply;
+	struct ntc_pack pack;
+
+	if (result)
+		*result = (struct ntc_collect_result){ 0 };
+	if (!err && (!options || options->size < sizeof(*options)))
+		err = ntc_explain(NTC_E_INVALID, "no options, or not initialised");
+	if (!err && client->mode == NTC_MODE_READ_ONLY)
+		err = ntc_explain(NTC_E_DENIED, "mode readonly: nothing is removed");
+	if (err)
+		return err;
+	message = (struct ntc_msg_collect){ .max_bytes = options->max_bytes, .max_entries = options->max_entries,
+					    .max_age_ns = options->max_age_ns,
+					    .flags = options->quarantine ? NTC_COLLECT_QUARANTINE : 0 };
+	if (!ntc_encode_collect(&pack, &message))
+		return ntc_explain(NTC_E_NO_MEMORY, "out of memory");
+	err = ntc_call(client, NTC_MSG_COLLECT, ntc_pack_view(&pack), NTC_MSG_COLLECTED, deadline, &reply);
+	ntc_pack_release(&pack);
+	if (err)
+		return err;
+	if (!ntc_msg_collected_read(payload_of(&reply), &collected))
+		err = malformed("COLLECTED");
+	else if (result)
+		*result = (struct ntc_collect_result){ collected.entries, collected.bytes, collected.files };
+	ntc_reply_clear(&reply);
+	return err;
+}
+
 /* --- listing ------------------------------------------------------------------------------ */
 
 static struct ntc_row_view row_view(const struct ntc_row *row)

@@ -479,6 +479,26 @@ typedef bool ntc_import_fn(void *ctx, struct ntc_entry *entry, enum ntc_err err)
 NTC_API enum ntc_err ntc_import(struct ntc_client *client, int timeout_ms, ntc_import_next_fn *next,
 				ntc_import_fn *fn, void *ctx);
 
+/*
+ * Evict what is worth least until the cache keeps these bounds, once; what is pinned or in use stays. And remove what was set aside as
+ * damaged. NTC_OK with *result; NTC_E_BUSY while another one is under way.
+ */
+struct ntc_collect_options {
+	size_t size;            /* NTC_COLLECT_OPTIONS_INIT sets it */
+	uint64_t max_bytes;     /* of all images; UINT64_MAX = no bound, as the next two */
+	uint64_t max_entries;
+	uint64_t max_age_ns;    /* since the last use */
+	bool quarantine;        /* also remove what was set aside */
+};
+#define NTC_COLLECT_OPTIONS_INIT { sizeof(struct ntc_collect_options), UINT64_MAX, UINT64_MAX, UINT64_MAX, false }
+
+struct ntc_collect_result {
+	uint64_t entries, bytes;    /* that went, and bytes of their images */
+	uint64_t files;             /* that had been set aside */
+};
+NTC_API enum ntc_err ntc_collect(struct ntc_client *client, const struct ntc_collect_options *options, int timeout_ms,
+				 struct ntc_collect_result *result);
+
 /* The daemon's counters in order of names (docs/stats.md); `name` is borrowed for the call. */
 typedef void ntc_counter_fn(void *ctx, const char *name, int64_t value);
 NTC_API enum ntc_err ntc_stats(struct ntc_client *client, int timeout_ms, ntc_counter_fn *fn, void *ctx);

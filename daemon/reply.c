@@ -33,6 +33,7 @@ SENDER(rows, ROWS)
 SENDER(shown, SHOWN)
 SENDER(counters, COUNTERS)
 SENDER(verified, VERIFIED)
+SENDER(collected, COLLECTED)
 SENDER(segment, SEGMENT)
 
 void ntc_reply_greeting(struct ntc_session *session, const struct ntc_msg_greeting *greeting, int blob_dir)
@@ -189,6 +190,13 @@ void ntc_reply_verified(struct ntc_session *session, uint64_t id, enum ntc_statu
 	struct ntc_msg_verified m = { .status = st, .size = size, .text = ntc_view(text, text ? strlen(text) : 0) };
 
 	send_verified(session, id, &m, -1);
+}
+
+void ntc_reply_collected(struct ntc_session *session, uint64_t id, const struct ntc_collected *result)
+{
+	struct ntc_msg_collected m = { .entries = result->entries, .bytes = result->bytes, .files = result->files };
+
+	send_collected(session, id, &m, -1);
 }
 
 void ntc_reply_counters(struct ntc_session *session, uint64_t id, struct ntc_view counters)

@@ -7,6 +7,7 @@
 #include "daemon/session.h"
 #include "proto/message.h"
 #include "store/buffer.h"
+#include "store/store.h"
 
 /*
  * An image that is answered, perhaps to many: inside the frame if small, else as a descriptor. `fd` is the blob file, or -1:
@@ -34,6 +35,7 @@ void ntc_reply_shown(struct ntc_session *session, uint64_t id, const struct ntc_
 		     struct ntc_outgoing *outgoing);
 /* `text` NULL: none. */
 void ntc_reply_verified(struct ntc_session *session, uint64_t id, enum ntc_status st, uint64_t size, const char *text);
+void ntc_reply_collected(struct ntc_session *session, uint64_t id, const struct ntc_collected *result);
 void ntc_reply_counters(struct ntc_session *session, uint64_t id, struct ntc_view counters);
 
 #endif

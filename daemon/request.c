@@ -650,40 +650,6 @@ static void handle_suspect(struct ntc_server *server, struct ntc_client_state *c
 		ntc_store_suspect(server->store, &m.digest);
 }
 
-/* --- verifying ---------------------------------------------------------------------------- */
-
-static void verified(void *ctx, enum ntc_status st, uint64_t size, const char *why)
-{
-	struct ntc_later *later = ctx;
-	uint64_t id = later->id;
-	struct ntc_client_state *client = ntc_later_end(later);
-
-	if (!client)
-		return;
-	if (st && st != NTC_ST_BAD_IMAGE)
-		ntc_reply_error(client->session, id, st, why);
-	else
-		ntc_reply_verified(client->session, id, st, size, st ? why : NULL);
-}
-
-static void handle_verify(struct ntc_server *server, struct ntc_client_state *client, const struct ntc_frame *frame)
-{
-	struct ntc_later *later;
-	struct ntc_msg_verify m;
-
-	if (!ntc_msg_verify_read(frame->payload, &m) || (m.flags & ~NTC_VERIFY_REPAIR)) {
-		ntc_reply_error(client->session, frame->id, NTC_ST_BAD_MESSAGE, NULL);
-		return;
-	}
-	if (m.flags && client->read_only) {
-		ntc_reply_error(client->session, frame->id, NTC_ST_READ_ONLY, NULL);
-		return;
-	}
-	later = ntc_later_new(server, client, frame->id, sizeof(*later));
-	if (later)
-		ntc_store_verify(server->store, &m.digest, m.flags & NTC_VERIFY_REPAIR, verified, later);
-}
-
 /* --- greeting and dispatch ---------------------------------------------------------------- */
 
 static void handle_hello(struct ntc_server *server, struct ntc_client_state *client, const struct ntc_frame *frame)
@@ -743,7 +709,8 @@ static const struct handler {
 	[NTC_MSG_CANCEL] = { handle_cancel, false },
 	[NTC_MSG_HITS] = { handle_hits, false },
 	[NTC_MSG_SUSPECT] = { handle_suspect, false },
-	[NTC_MSG_VERIFY] = { handle_verify, false },
+	[NTC_MSG_VERIFY] = { ntc_verify_handle, false },
+	[NTC_MSG_COLLECT] = { ntc_collect_handle, true },
 };
 
 void ntc_request_handle(struct ntc_server *server, struct ntc_client_state *client, const struct ntc_frame *frame,

@@ -1,5 +1,5 @@
 /*
- * What the messages mean: from a frame to its answer. request.c has all but putting, which is in put.c.
+ * What the messages mean: from a frame to its answer. request.c has all but putting (put.c) and looking after the store (maintain.c).
  *
  * A request whose answer comes later is kept as its connection's number and its id, never as a pointer to a session: when
  * the answer is there the session is looked up, and if it is gone the answer is dropped.
@@ -44,6 +44,10 @@ void ntc_put_handle(struct ntc_server *server, struct ntc_client_state *client, 
 void ntc_import_handle(struct ntc_server *server, struct ntc_client_state *client, const struct ntc_frame *frame,
 		       int fd);
 void ntc_sync_handle(struct ntc_server *server, struct ntc_client_state *client, const struct ntc_frame *frame);
+
+/* maintain.c: VERIFY and COLLECT. */
+void ntc_verify_handle(struct ntc_server *server, struct ntc_client_state *client, const struct ntc_frame *frame);
+void ntc_collect_handle(struct ntc_server *server, struct ntc_client_state *client, const struct ntc_frame *frame);
 
 /* Answer that waiting SYNC, if it is one, CANCELLED. */
 void ntc_sync_cancel(struct ntc_server *server, struct ntc_client_state *client, uint64_t id);

@@ -42,6 +42,7 @@
 	X(SUSPECT,  0x1f) \
 	X(IMPORT,   0x20) \
 	X(VERIFY,   0x21) \
+	X(COLLECT,  0x22) \
 	X(GREETING, 0x80) \
 	X(DONE,     0x81) \
 	X(ERROR,    0x82) \
@@ -54,7 +55,8 @@
 	X(SHOWN,    0x89) \
 	X(COUNTERS, 0x8a) \
 	X(VERIFIED, 0x8b) \
-	X(SEGMENT,  0x8c)
+	X(SEGMENT,  0x8c) \
+	X(COLLECTED, 0x8d)
 
 enum ntc_message {
 #define X(name, number) NTC_MSG_##name = number,
@@ -191,6 +193,17 @@ enum ntc_rung {
 	F(u32, flags)           /* NTC_VERIFY_* */
 #define NTC_VERIFY_REPAIR 1u    /* a bad one is set aside: a miss from now on */
 
+/*
+ * -> COLLECTED, when what is worth least is gone until the cache keeps these bounds once (or what is left is pinned or in
+ * use), and, with a flag, what was set aside; or ERROR.
+ */
+#define NTC_COLLECT_FIELDS(F) \
+	F(u64, max_bytes)       /* of images; all ones = no bound, as the next two */ \
+	F(u64, max_entries) \
+	F(u64, max_age_ns)      /* since its last use */ \
+	F(u32, flags)           /* NTC_COLLECT_* */
+#define NTC_COLLECT_QUARANTINE 1u
+
 /* --- to the client ------------------------------------------------------------------------ */
 
 /* Unasked, at accept, with the descriptor of the blob directory (O_PATH). */
@@ -266,6 +279,11 @@ enum ntc_stored {
 	F(u64, size)            /* bytes of the image that were read */ \
 	F(view, text)           /* for people: what is wrong */
 
+#define NTC_COLLECTED_FIELDS(F) \
+	F(u64, entries)         /* that went */ \
+	F(u64, bytes)           /* of their images */ \
+	F(u64, files)           /* that had been set aside */
+
 /* --- made from the lists ------------------------------------------------------------------ */
 
 typedef uint32_t ntc_wire_u32;
@@ -305,6 +323,7 @@ typedef struct ntc_digest ntc_wire_digest;
 	M(suspect, NTC_SUSPECT_FIELDS) \
 	M(import, NTC_IMPORT_FIELDS) \
 	M(verify, NTC_VERIFY_FIELDS) \
+	M(collect, NTC_COLLECT_FIELDS) \
 	M(greeting, NTC_GREETING_FIELDS) \
 	M(done, NTC_DONE_FIELDS) \
 	M(error, NTC_ERROR_FIELDS) \
@@ -317,7 +336,8 @@ typedef struct ntc_digest ntc_wire_digest;
 	M(shown, NTC_SHOWN_FIELDS) \
 	M(counters, NTC_COUNTERS_FIELDS) \
 	M(verified, NTC_VERIFIED_FIELDS) \
-	M(segment, NTC_SEGMENT_FIELDS)
+	M(segment, NTC_SEGMENT_FIELDS) \
+	M(collected, NTC_COLLECTED_FIELDS)
 
 NTC_EACH_MESSAGE(NTC_DECLARE)
 

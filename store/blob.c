@@ -342,6 +342,16 @@ enum ntc_status ntc_blobs_sweep(struct ntc_blobs *blobs, uint64_t *swept)
 	return err ? ntc_status_from_errno(-err) : NTC_ST_OK;
 }
 
+enum ntc_status ntc_blobs_sweep_quarantine(struct ntc_blobs *blobs, uint64_t *swept)
+{
+	struct sweep s = { .dir = blobs->quarantine };
+	int err = ntc_sys_list(blobs->domain, "quarantine", sweep_one, &s);
+
+	blobs->quarantined -= s.count < blobs->quarantined ? (unsigned)s.count : blobs->quarantined;
+	*swept = s.count;
+	return err ? ntc_status_from_errno(-err) : NTC_ST_OK;
+}
+
 struct walk {
 	char shard[3];
 	enum ntc_status (*each)(void *ctx, const struct ntc_digest *digest);

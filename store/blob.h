@@ -87,6 +87,9 @@ void ntc_blobs_synced(struct ntc_blobs *blobs);
 /* Unlink everything in tmp. */
 enum ntc_status ntc_blobs_sweep(struct ntc_blobs *blobs, uint64_t *swept);
 
+/* The same in quarantine; the writer's too. */
+enum ntc_status ntc_blobs_sweep_quarantine(struct ntc_blobs *blobs, uint64_t *swept);
+
 /* Call `each` with every digest that has a file; *strangers counts other names met. */
 enum ntc_status ntc_blobs_each(struct ntc_blobs *blobs,
 			       enum ntc_status (*each)(void *ctx, const struct ntc_digest *digest), void *ctx,

@@ -73,10 +73,20 @@ void ntc_evictor_evict(struct ntc_writer_thread *writer, struct ntc_op *op)
 	struct ntc_row *rows = calloc(NTC_EVICT_BATCH, sizeof(*rows));
 	size_t count = 0, gone = 0;
 
-	op->st = rows ? ntc_index_cheapest(writer->index, rows, NTC_EVICT_BATCH, &count) : NTC_ST_NO_MEMORY;
+	op->st = rows ? NTC_ST_OK : NTC_ST_NO_MEMORY;
+	if (!op->st && op->sweep)
+		op->st = ntc_blobs_sweep_quarantine(writer->blobs, &op->files);
+	if (!op->st && op->before_age) {
+		op->st = ntc_index_aged(writer->index, op->before_age, &op->digest, rows, NTC_EVICT_BATCH, &count, &op->more);
+		if (count)
+			op->digest = rows[count - 1].digest;
+	} else if (!op->st && (op->need || op->need_entries)) {
+		op->st = ntc_index_cheapest(writer->index, rows, NTC_EVICT_BATCH, &count);
+		if (!op->st)
+			count = ntc_evict_choose(rows, count, op->need, op->need_entries);
+	}
 	if (!op->st)
-		op->st = remove_rows(writer, rows, ntc_evict_choose(rows, count, op->need, op->need_entries),
-				     &gone);
+		op->st = remove_rows(writer, rows, count, &gone);
 	writer->index_damaged |= op->st == NTC_ST_BAD_STORE;
 	if (op->st)
 		ntc_store_log(writer->log, NTC_LOG_ERROR, "eviction: %s", ntc_status_text(op->st));

@@ -21,7 +21,7 @@ enum ntc_op_type {
 	NTC_OP_QUARANTINE,      /* a damaged file; also drops the row of a file that is gone */
 	NTC_OP_TOUCH,           /* `items`: struct ntc_touch */
 	NTC_OP_COUNTERS,        /* `items`: bytes */
-	NTC_OP_EVICT,           /* `need`, `need_entries`; back with `items`: struct ntc_row of what went */
+	NTC_OP_EVICT,           /* `need`, `need_entries` ...; back with `items`: struct ntc_row of what went */
 	/* for a loader */
 	NTC_OP_LOAD,
 	NTC_OP_COMPARE,         /* a load for the puts and removals that wait for it (flux.h) */
@@ -57,6 +57,10 @@ struct ntc_op {
 	void *items;                    /* freed with the op */
 	size_t count;
 	uint64_t need, need_entries;    /* EVICT: bytes, entries */
+	uint64_t before_age;            /* EVICT: or what was last used before, behind `digest`; back with the last, `more` */
+	bool sweep;                     /* EVICT: empty the quarantine first; back with `files` */
+	bool collect;                   /* EVICT: for somebody who waits (collect.c) */
+	uint64_t files;
 	uint64_t entries;               /* PUT, TOUCH: in the cache */
 	unsigned kind;                  /* LIST */
 	size_t limit;

@@ -52,6 +52,16 @@ struct ntc_store {
 	struct ntc_op *next_counters;   /* to be written behind the ones under way */
 	bool counters_under_way;
 	bool evicting;
+	struct {                        /* collect.c */
+		bool on, sweep, aging;
+		struct ntc_collect bounds;
+		uint64_t before_age;
+		struct ntc_digest after;        /* up to here the ages have been looked at */
+		struct ntc_collected result;
+		ntc_collect_fn *fn;
+		void *ctx;
+	} collect;
+	bool closing;
 
 	struct ntc_store_stats stats;   /* since opened; the rest is filled in when asked */
 };
@@ -73,6 +83,14 @@ void ntc_store_forget(struct ntc_store *store, struct ntc_entry *entry);
 
 /* Start evicting if the cache is over its cap. */
 void ntc_store_evict(struct ntc_store *store);
+
+/* Write what uses are noted in memory, so that what comes behind in the writer's queue finds them in the index. */
+void ntc_store_flush_touches(struct ntc_store *store);
+
+/* --- collect.c ---------------------------------------------------------------------------- */
+
+/* An EVICT of ours is back; what went is out of the table. Not taken. */
+void ntc_store_collect_done(struct ntc_store *store, const struct ntc_op *op);
 
 /* --- entries.c ---------------------------------------------------------------------------- */
 

@@ -61,7 +61,7 @@ static void set_timer(struct ntc_store *store)
 }
 
 /* Hand the noted uses to the writer; what there is no memory for stays noted. */
-static void flush_touches(struct ntc_store *store)
+void ntc_store_flush_touches(struct ntc_store *store)
 {
 	while (store->touch_count) {
 		size_t n = store->touch_count < NTC_TOUCH_BATCH ? store->touch_count : NTC_TOUCH_BATCH;
@@ -98,7 +98,7 @@ static struct ntc_touch *touch_of(struct ntc_store *store, struct ntc_entry *ent
 		/* Behind a slow disk uses are not noted any more: they are only hints. */
 		if (store->touch_ops)
 			return NULL;
-		flush_touches(store);
+		ntc_store_flush_touches(store);
 	}
 	if (store->touch_count == store->touch_room) {
 		size_t room = store->touch_room ? store->touch_room * 2 : 256;
@@ -152,7 +152,7 @@ static void evict(struct ntc_store *store, bool under_way)
 	op->need = bytes;
 	op->need_entries = entries;
 	/* It chooses by what is in the index. */
-	flush_touches(store);
+	ntc_store_flush_touches(store);
 	ntc_queue_push(&store->writer.queue, op);
 }
 
@@ -177,6 +177,11 @@ static void evict_done(struct ntc_store *store, struct ntc_op *op)
 		store->stats.evicted++;
 		store->stats.evicted_bytes += entry->size;
 		ntc_store_forget(store, entry);
+	}
+	if (op->collect) {
+		ntc_store_collect_done(store, op);
+		ntc_store_op_free(store, op);
+		return;
 	}
 	ntc_store_op_free(store, op);
 	store->evicting = false;
@@ -334,7 +339,7 @@ void ntc_store_dispatch(struct ntc_store *store)
 	store->timer_set = false;
 	/* One flush at a time, however slow the disk is. */
 	if (!store->touch_ops)
-		flush_touches(store);
+		ntc_store_flush_touches(store);
 	if (store->touch_count)
 		set_timer(store);
 }
@@ -507,13 +512,14 @@ void ntc_store_close(struct ntc_store *store)
 	if (!store)
 		return;
 	ready.fd = store->event;
-	flush_touches(store);
+	store->closing = true;
+	ntc_store_flush_touches(store);
 	while (store->ops) {
 		/* Only messages can end the wait, and there is one for every op. */
 		while (poll(&ready, 1, -1) < 0 && errno == EINTR)
 			;
 		ntc_store_dispatch(store);
-		flush_touches(store);
+		ntc_store_flush_touches(store);
 	}
 	destroy(store, true);
 }

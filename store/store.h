@@ -146,6 +146,27 @@ typedef void ntc_verify_fn(void *ctx, enum ntc_status st, uint64_t size, const c
 void ntc_store_verify(struct ntc_store *store, const struct ntc_digest *digest, bool repair, ntc_verify_fn *fn,
 		      void *ctx);
 
+/* --- making room -------------------------------------------------------------------------- */
+
+/* Bounds to be kept once; UINT64_MAX = none. */
+struct ntc_collect {
+	uint64_t max_bytes, max_entries;
+	uint64_t max_age_ns;            /* since the last use */
+	bool quarantine;                /* remove the files that were set aside */
+};
+
+struct ntc_collected {
+	uint64_t entries, bytes;        /* that went, and bytes of their images */
+	uint64_t files;                 /* that had been set aside */
+};
+
+/*
+ * Evict what is worth least until the cache keeps the bounds, or nothing that may go is left. OK with *result (borrowed); BUSY: another
+ * one is under way; IO, NO_MEMORY: it stopped there. `fn` is called exactly once, at once or from dispatch.
+ */
+typedef void ntc_collect_fn(void *ctx, enum ntc_status st, const struct ntc_collected *result);
+void ntc_store_collect(struct ntc_store *store, const struct ntc_collect *bounds, ntc_collect_fn *fn, void *ctx);
+
 /* --- bookkeeping -------------------------------------------------------------------------- */
 
 /*

@@ -53,6 +53,7 @@ struct ntc_ctl_command {
 	X(import) \
 	X(verify) \
 	X(du) \
+	X(gc) \
 	X(help)
 
 #define X(name) extern const struct ntc_ctl_command ntc_ctl_##name;

@@ -36,6 +36,28 @@ bool ntc_ctl_parse_duration(const char *text, uint64_t *ns)
 	return false;
 }
 
+bool ntc_ctl_parse_bytes(const char *text, uint64_t *bytes)
+{
+	static const char units[] = "KMGT";
+	unsigned long long number;
+	const char *unit;
+	unsigned shift;
+	char *end;
+
+	if (*text < '0' || *text > '9')
+		return false;
+	errno = 0;
+	number = strtoull(text, &end, 10);
+	unit = *end ? strchr(units, *end >= 'a' ? *end - 'a' + 'A' : *end) : NULL;
+	if (errno || (*end && (!unit || end[1])))
+		return false;
+	shift = unit ? 10 * (unsigned)(unit - units + 1) : 0;
+	if (number > UINT64_MAX >> shift)
+		return false;
+	*bytes = number << shift;
+	return true;
+}
+
 bool ntc_ctl_parse_since(const char *text, uint64_t now, uint64_t *wall_ns)
 {
 	static const char *const forms[] = { "%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S" };

@@ -59,6 +59,9 @@ bool ntc_ctl_select_entry(const struct ntc_ctl_select *select, const struct ntc_
  */
 bool ntc_ctl_parse_since(const char *text, uint64_t now_wall_ns, uint64_t *wall_ns);
 
+/* "4096", "64K", "2G": bytes, with a unit of 1024. False for anything else. */
+bool ntc_ctl_parse_bytes(const char *text, uint64_t *bytes);
+
 /* "90s", "15m", "12h", "7d", "2w", in ns. False for anything else. */
 bool ntc_ctl_parse_duration(const char *text, uint64_t *ns);
 

@@ -106,7 +106,8 @@ START_TEST(test_no_daemon)
 		{ "ping", NULL, NULL },   { "stats", NULL, NULL }, { "ls", NULL, NULL },
 		{ "show", "abcd", NULL }, { "why", "abcd", NULL }, { "rm", "--all", "--yes" },
 		{ "rm", NO_DIGEST, NULL }, { "get", "abcd", "log" },
-		{ "verify", NULL, NULL },  { "du", NULL, NULL },    { "export", "/dev/null", NULL },
+		{ "verify", NULL, NULL },  { "du", NULL, NULL },     { "gc", "--quarantine", NULL },
+		{ "export", "/dev/null", NULL },
 		{ "import", "/dev/null", NULL },
 	};
 

@@ -230,6 +230,34 @@ START_TEST(test_lost)
 }
 END_TEST
 
+/* Known, by a put that the disk then loses: nobody is told that it is safe. */
+START_TEST(test_known_and_lost)
+{
+	struct ntc_test_daemon d = { 0 };
+	struct ntc_client *maker, *importer;
+	unsigned known = 0;
+
+	ntc_test_start(&d, NULL);
+	maker = making_client(NULL), importer = making_client(NULL);
+	ck_assert_int_eq(rmdir(ntc_test_path("main.cache/default/tmp")), 0);
+	for (uint64_t i = 0; i < 100; i++) {
+		struct stream stream = { .from = i, .to = i + 1, .next = i, .make = make_filled, .size = 20000 };
+		struct ntc_entry *entry = filled(i, 20000, 0);
+		enum ntc_err err;
+
+		ck_assert_int_eq(ntc_put(maker, NULL, entry, 0), NTC_OK);
+		err = ntc_import(importer, LIMIT_MS, next_entry, told, &stream);
+		known += stream.known;
+		ck_assert_msg(stream.known ? err == NTC_E_IO : stream.refused == 1, "%s", ntc_err_name(err));
+		ntc_entry_unref(entry);
+	}
+	ck_assert_uint_gt(known, 0);
+	ntc_close(maker), ntc_close(importer);
+	ck_assert_int_eq(mkdir(ntc_test_path("main.cache/default/tmp"), 0700), 0);
+	ntc_test_stop(&d);
+}
+END_TEST
+
 /* kill -9 in the middle: what was told to be new is there. */
 static uint64_t *durable;
 
@@ -704,6 +732,7 @@ int main(void)
 	tcase_add_test(tc, test_sizes);
 	tcase_add_test(tc, test_window);
 	tcase_add_test(tc, test_lost);
+	tcase_add_test(tc, test_known_and_lost);
 	tcase_add_test(tc, test_killed_daemon);
 	tcase_add_test(tc, test_waited_for);
 	tcase_add_test(tc, test_operators_stamps);

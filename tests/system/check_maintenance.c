@@ -6,13 +6,17 @@
 #include <poll.h>
 #include <pty.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "proto/bytes.h"
+#include "store/age.h"
 #include "tests/support/harness.h"
 #include "tests/support/making.h"
 
@@ -216,6 +220,108 @@ START_TEST(test_du)
 	ck_code(2);
 	RUN("du", "--by", "");
 	ck_code(2);
+}
+END_TEST
+
+/* --- gc ----------------------------------------------------------------------------------- */
+
+START_TEST(test_gc)
+{
+	char bad[NTC_DIGEST_TEXT_SIZE];
+	json_t *json;
+
+	snprintf(bad, sizeof(bad), "%s", put(NTC_KIND_KERNEL, "bad", "", 30000));
+	for (unsigned i = 0; i < 20; i++)
+		put(NTC_KIND_KERNEL, "large", "", 20000 + i);
+	for (unsigned i = 0; i < 20; i++)
+		put(NTC_KIND_TUNING, "small", "", i);
+	flip(file_of(bad), 25000);
+	RUN("verify", "--repair");
+	ck_out("1 damaged and set aside");
+	/* Bounds that are kept already. */
+	RUN("gc", "--max-bytes", "10M", "--max-entries", "40", "--max-age", "1d");
+	ck_code(0);
+	ck_out("evicted 0 entries");
+	RUN("gc", "--quarantine");
+	ck_code(0);
+	ck_out("removed 1 damaged file\n");
+	RUN("gc", "--quarantine", "--max-entries", "30", "--json");
+	ck_code(0);
+	json = parsed();
+	ck_assert_int_eq(number(json, "entries"), 10);
+	ck_assert_int_gt(number(json, "bytes"), 0);
+	ck_assert_int_eq(number(json, "files"), 0);
+	json_decref(json);
+	RUN("ls", "--quiet");
+	ck_assert_uint_eq(o.out_len, 30 * NTC_DIGEST_TEXT_SIZE);
+	RUN("gc", "--max-bytes", "50K");
+	ck_code(0);
+	RUN("du", "--json");
+	json = parsed();
+	for (size_t i = 0, bytes = 0; i < json_array_size(json); i++) {
+		bytes += (size_t)number(json_array_get(json, i), "bytes");
+		ck_assert_uint_le(bytes, 50 << 10);
+	}
+	json_decref(json);
+	RUN("verify");
+	ck_code(0);
+	RUN("gc", "--max-bytes", "0");
+	ck_code(0);
+	RUN("ls", "--quiet");
+	ck_assert_uint_eq(o.out_len, 0);
+	RUN("gc");
+	ck_code(2);
+	RUN("gc", "--max-bytes", "lots");
+	ck_code(2);
+	RUN("gc", "--max-age", "1y");
+	ck_code(2);
+}
+END_TEST
+
+/* The directory has lived through `seconds`, and what `sql` says is made of its index. The daemon is stopped. */
+static void change_index(uint64_t seconds, const char *sql)
+{
+	uint8_t saved[NTC_AGE_SIZE];
+	sqlite3_stmt *stmt;
+	sqlite3 *db;
+
+	ntc_store64(saved, seconds);
+	ntc_store64(saved + 8, (uint64_t)time(NULL));
+	ck_assert_int_eq(sqlite3_open(ntc_test_path("main.cache/index.sqlite3"), &db), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_prepare_v2(db, "INSERT OR REPLACE INTO value (name, bytes) VALUES ('age', ?)", -1, &stmt,
+					    NULL), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_bind_blob(stmt, 1, saved, sizeof(saved), SQLITE_STATIC), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_step(stmt), SQLITE_DONE);
+	sqlite3_finalize(stmt);
+	ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+}
+
+/* What was not used for longer goes, by the directory's own clock; and not what is pinned. */
+START_TEST(test_gc_age)
+{
+	char pinned[256];
+	const char *large;
+
+	for (unsigned i = 0; i < 10; i++)
+		put(NTC_KIND_TUNING, "small", "", i);
+	large = put(NTC_KIND_LIBRARY, "large", "", 100000);
+	RUN("gc", "--max-age", "1h");
+	ck_out("evicted 0 entries");
+	ntc_test_stop(&d);
+	RUN("--dir", d.cache, "gc", "--max-age", "1h");
+	ck_out("evicted 0 entries");
+	snprintf(pinned, sizeof(pinned), "UPDATE entry SET used_age = 90000; UPDATE entry SET used_age = 10 WHERE kind = %d; "
+		 "UPDATE entry SET pinned = 1 WHERE digest = x'%s'", NTC_KIND_TUNING, large);
+	change_index(100000, pinned);
+	RUN("--dir", d.cache, "gc", "--max-age", "2d");
+	ck_out("evicted 0 entries");
+	RUN("--dir", d.cache, "gc", "--max-age", "1d");
+	ck_out("evicted 10 entries");
+	RUN("--dir", d.cache, "gc", "--max-age", "0s", "--max-bytes", "0");
+	ck_out("evicted 0 entries");
+	RUN("--dir", d.cache, "ls", "--quiet");
+	ck_out(large);
 }
 END_TEST
 
@@ -469,6 +575,8 @@ int main(void)
 	tcase_add_test(tc, test_verify);
 	tcase_add_test(tc, test_verify_small);
 	tcase_add_test(tc, test_du);
+	tcase_add_test(tc, test_gc);
+	tcase_add_test(tc, test_gc_age);
 	tcase_add_test(tc, test_stopped);
 	tcase_add_test(tc, test_not_a_directory);
 	tcase_add_test(tc, test_no_daemon_to_start);

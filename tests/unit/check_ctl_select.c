@@ -28,6 +28,21 @@ START_TEST(test_durations)
 }
 END_TEST
 
+START_TEST(test_bytes)
+{
+	static const char *const bad[] = { "", "K", "-1", "1KB", "1.5G", " 1", "1P", "18446744073709551616", "16777216T" };
+	uint64_t bytes;
+
+	ck_assert(ntc_ctl_parse_bytes("0", &bytes) && bytes == 0);
+	ck_assert(ntc_ctl_parse_bytes("4096", &bytes) && bytes == 4096);
+	ck_assert(ntc_ctl_parse_bytes("64k", &bytes) && bytes == 65536);
+	ck_assert(ntc_ctl_parse_bytes("3G", &bytes) && bytes == UINT64_C(3) << 30);
+	ck_assert(ntc_ctl_parse_bytes("18446744073709551615", &bytes) && bytes == UINT64_MAX);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		ck_assert_msg(!ntc_ctl_parse_bytes(bad[i], &bytes), "'%s'", bad[i]);
+}
+END_TEST
+
 START_TEST(test_since)
 {
 	static const char *const bad[] = { "", "yesterday", "2026", "2026-13-01", "2026-01-01x", "2026-01-01 25:00", "1969-01-01" };
@@ -97,6 +112,7 @@ int main(void)
 	int failed;
 
 	tcase_add_test(tc, test_durations);
+	tcase_add_test(tc, test_bytes);
 	tcase_add_test(tc, test_since);
 	tcase_add_test(tc, test_rows);
 	tcase_add_test(tc, test_time_left);

@@ -22,12 +22,13 @@ static const struct {
 	{ 0x18, "REMOVE", "dv" },    { 0x19, "LIST", "d44" },     { 0x1a, "SHOW", "d" },
 	{ 0x1b, "STATS", "" },       { 0x1c, "PING", "" },        { 0x1d, "CANCEL", "8" },
 	{ 0x1e, "HITS", "4v" },      { 0x1f, "SUSPECT", "d" },    { 0x20, "IMPORT", "v8v" },
-	{ 0x21, "VERIFY", "d4" },    { 0x80, "GREETING", "444448888" },
+	{ 0x21, "VERIFY", "d4" },    { 0x22, "COLLECT", "8884" },
+	   { 0x80, "GREETING", "444448888" },
 	{ 0x81, "DONE", "8" },       { 0x82, "ERROR", "44v" },    { 0x83, "ENTRY", "48v" },
 	{ 0x84, "LEASE", "884" },    { 0x85, "FAILED", "8v" },    { 0x86, "STORED", "4" },
 	{ 0x87, "SLOTTED", "4" },    { 0x88, "ROWS", "4v" },      { 0x89, "SHOWN", "v8v" },
 	{ 0x8a, "COUNTERS", "v" },   { 0x8b, "VERIFIED", "48v" },
-	{ 0x8c, "SEGMENT", "8" },
+	{ 0x8c, "SEGMENT", "8" },     { 0x8d, "COLLECTED", "888" },
 };
 
 #define LETTER_u32 "4"
