@@ -11,6 +11,7 @@
 
 #include "store/index.h"
 #include "store/sys.h"
+#include "store/vfs.h"
 
 #define TABLES \
 	"CREATE TABLE entry (" \
@@ -135,6 +136,7 @@ static enum ntc_status copy(sqlite3 *db, const char *path, long long version, st
 	if (fd < 0)
 		goto out;
 	ntc_sys_close(fd);
+	ntc_vfs_clear_errno();
 	rc = sqlite3_prepare_v2(db, "VACUUM INTO ?1", -1, &stmt, NULL);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_bind_text(stmt, 1, into, -1, SQLITE_STATIC);
@@ -147,6 +149,10 @@ out:
 	if (err < 0)
 		return ntc_reject(reason, ntc_status_from_errno(-err), "no copy of the index before its migration: %s",
 				  strerror(-err));
+	/* SQLite takes any failure to look at the file for a file that is in the way. */
+	if (rc != SQLITE_OK && ntc_vfs_errno())
+		return ntc_reject(reason, ntc_status_from_errno(ntc_vfs_errno()),
+				  "no copy of the index before its migration: %s", strerror(ntc_vfs_errno()));
 	if (rc != SQLITE_OK)
 		return ntc_reject(reason, ntc_index_status(rc), "no copy of the index before its migration: %s",
 				  sqlite3_errmsg(db));

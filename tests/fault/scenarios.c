@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -131,6 +132,39 @@ static void prepare_damaged_index(struct ntc_trial *t)
 	overwrite(path, "not a database, really", 0);
 }
 
+/* The index as version 1 made it, of the rows that are there. */
+static void prepare_version_1(struct ntc_trial *t)
+{
+	static const char version_1[] =
+		"BEGIN IMMEDIATE;"
+		"CREATE TABLE entry ("
+		" digest BLOB PRIMARY KEY, kind INTEGER NOT NULL, uid INTEGER NOT NULL, size INTEGER NOT NULL,"
+		" put_wall_ns INTEGER NOT NULL, cost_ns INTEGER NOT NULL, hits INTEGER NOT NULL, used INTEGER NOT NULL,"
+		" parts INTEGER NOT NULL, key_len INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+		"CREATE INDEX entry_used ON entry (used);"
+		"CREATE TABLE value (name TEXT PRIMARY KEY, bytes BLOB NOT NULL) STRICT, WITHOUT ROWID;"
+		"PRAGMA application_id = 1314145073;"
+		"PRAGMA user_version = 1;"
+		"COMMIT;";
+	char now[600], old[600], attach[700];
+	sqlite3 *db = NULL;
+
+	prepare_some(t);
+	ntc_trial_close(t);
+	snprintf(now, sizeof(now), "%s/index.sqlite3", t->options.dir);
+	snprintf(old, sizeof(old), "%s/old.sqlite3", t->options.dir);
+	snprintf(attach, sizeof(attach), "ATTACH '%s' AS now", now);
+	ntc_fault_expect(sqlite3_open(old, &db) == SQLITE_OK &&
+				 sqlite3_exec(db, "PRAGMA journal_mode = WAL", NULL, NULL, NULL) == SQLITE_OK &&
+				 sqlite3_exec(db, version_1, NULL, NULL, NULL) == SQLITE_OK &&
+				 sqlite3_exec(db, attach, NULL, NULL, NULL) == SQLITE_OK &&
+				 sqlite3_exec(db, "INSERT INTO main.entry SELECT digest, kind, uid, size, put_wall_ns, cost_ns, hits,"
+						  " used, parts, key_len FROM now.entry", NULL, NULL, NULL) == SQLITE_OK,
+			 "no index of version 1: %s", sqlite3_errmsg(db));
+	sqlite3_close(db);
+	ntc_fault_expect(rename(old, now) == 0, "no index of version 1");
+}
+
 /* --- running ------------------------------------------------------------------------------ */
 
 static void run_put(struct ntc_trial *t)
@@ -235,7 +269,8 @@ const struct ntc_scenario ntc_scenarios[] = {
 	{ .name = "start", .prepare = prepare_some, .run = run_start },
 	{ .name = "start after a crash", .prepare = prepare_crash, .run = run_start, .settled = settled_crash },
 	{ .name = "damaged entries", .prepare = prepare_damaged_blobs, .run = run_damaged_blobs, .damaged = true },
-	{ .name = "damaged index", .prepare = prepare_damaged_index, .run = run_start, .rebuilt = true },
+	{ .name = "damaged index", .prepare = prepare_damaged_index, .run = run_start, .rebuilt = true, .in_files = true },
+	{ .name = "migration", .prepare = prepare_version_1, .run = run_start, .in_files = true },
 };
 const unsigned ntc_scenario_count = NTC_COUNT(ntc_scenarios);
 
@@ -270,6 +305,8 @@ static int prepare(void *ctx)
 	struct ntc_trial t;
 
 	set_options(p->s, &t, p->ledger, copy_of(p->s));
+	if (p->s->in_files)
+		t.options.inline_max = 0;
 	(void)ntc_trial_open(&t);
 	p->s->prepare(&t);
 	ntc_trial_close(&t);

@@ -17,6 +17,7 @@ struct ntc_scenario {
 	void (*settled)(struct ntc_ledger *ledger);
 	uint64_t max_bytes;
 	bool damaged, rebuilt;                  /* as in struct ntc_trial */
+	bool in_files;                          /* what is prepared has files of its own, whatever its size */
 	bool relaxed;                           /* durability: what only dies by a signal loses nothing */
 };
 
