@@ -203,6 +203,7 @@ static enum ntc_status refuse(struct ntc_index *index, int rc, struct ntc_reason
 static enum ntc_status own(struct ntc_index *index, const char *dir, struct ntc_reason *reason)
 {
 	long long application, version, tables;
+	bool ours;
 	int rc = ask(index->db, "PRAGMA application_id", &application);
 
 	if (rc == SQLITE_OK)
@@ -220,15 +221,20 @@ static enum ntc_status own(struct ntc_index *index, const char *dir, struct ntc_
 	}
 	if (application != NTC_INDEX_APPLICATION)
 		return ntc_reject(reason, NTC_ST_BAD_STORE, "the index is another program's");
-	/* A newer version would have a reason to be one. */
-	if (version > NTC_INDEX_VERSION && ntc_schema_is_ours(index->db))
-		return ntc_reject(reason, NTC_ST_BAD_STORE, "the index says it has version %lld, and has %d", version,
-				  NTC_INDEX_VERSION);
-	if (version > NTC_INDEX_VERSION)
+	if (version < NTC_INDEX_VERSION)
+		return ntc_schema_migrate(index->db, dir, version, reason);
+	/* A newer version has other tables: that is its reason to be one. */
+	rc = ntc_schema_compare(index->db, &ours);
+	if (rc != SQLITE_OK)
+		return refuse(index, rc, reason);
+	if (ours != (version == NTC_INDEX_VERSION))
+		return ntc_reject(reason, NTC_ST_BAD_STORE, "the index says that it has version %lld; its tables do not",
+				  version);
+	if (!ours)
 		return ntc_reject(reason, NTC_ST_NEWER_STORE,
 				  "the index has version %lld; this daemon knows up to %d: use a newer one, or another directory",
 				  version, NTC_INDEX_VERSION);
-	return version < NTC_INDEX_VERSION ? ntc_schema_migrate(index->db, dir, version, reason) : NTC_ST_OK;
+	return NTC_ST_OK;
 }
 
 /*

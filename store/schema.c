@@ -61,36 +61,44 @@ int ntc_schema_make(sqlite3 *db)
 	return run(db, make);
 }
 
-/* All of a database's definitions in one text, to be freed; NULL if they cannot be read. */
-static char *definitions(sqlite3 *db)
+/* All of a database's definitions in one text, to be freed. */
+static int definitions(sqlite3 *db, char **text)
 {
 	sqlite3_stmt *stmt = NULL;
-	const char *text = NULL;
-	char *copied = NULL;
+	const char *all = NULL;
+	int rc = sqlite3_prepare_v2(db, "SELECT group_concat(type || name || tbl_name || coalesce(sql, ''), ';') FROM"
+				    " (SELECT * FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' ORDER BY type, name)", -1, &stmt, NULL);
 
-	if (sqlite3_prepare_v2(db, "SELECT group_concat(sql, ';') FROM (SELECT sql FROM sqlite_schema ORDER BY name)", -1,
-			       &stmt, NULL) == SQLITE_OK &&
-	    sqlite3_step(stmt) == SQLITE_ROW)
-		text = (const char *)sqlite3_column_text(stmt, 0);
-	copied = text ? strdup(text) : NULL;
+	*text = NULL;
+	if (rc == SQLITE_OK)
+		rc = sqlite3_step(stmt);
+	if (rc == SQLITE_ROW)
+		all = (const char *)sqlite3_column_text(stmt, 0);
+	if (all)
+		*text = strdup(all);
+	if (rc == SQLITE_ROW || rc == SQLITE_DONE)
+		rc = all && !*text ? SQLITE_NOMEM : SQLITE_OK;
 	(void)sqlite3_finalize(stmt); /* repeats an error of above */
-	return copied;
+	return rc;
 }
 
-bool ntc_schema_is_ours(sqlite3 *db)
+int ntc_schema_compare(sqlite3 *db, bool *same)
 {
-	char *theirs = definitions(db), *ours = NULL;
+	char *theirs = NULL, *ours = NULL;
 	sqlite3 *empty = NULL;
-	bool same;
+	int rc = definitions(db, &theirs);
 
-	if (sqlite3_open_v2(":memory:", &empty, SQLITE_OPEN_READWRITE | SQLITE_OPEN_MEMORY, NULL) == SQLITE_OK &&
-	    ntc_schema_make(empty) == SQLITE_OK)
-		ours = definitions(empty);
-	same = theirs && ours && strcmp(theirs, ours) == 0;
+	if (rc == SQLITE_OK)
+		rc = sqlite3_open_v2(":memory:", &empty, SQLITE_OPEN_READWRITE | SQLITE_OPEN_MEMORY, NULL);
+	if (rc == SQLITE_OK)
+		rc = ntc_schema_make(empty);
+	if (rc == SQLITE_OK)
+		rc = definitions(empty, &ours);
+	*same = theirs && ours && strcmp(theirs, ours) == 0;
 	(void)sqlite3_close(empty); /* nothing of it is kept */
 	free(theirs);
 	free(ours);
-	return same;
+	return rc;
 }
 
 /* --- copy --------------------------------------------------------------------------------- */

@@ -13,8 +13,8 @@
 /* Make the tables in an empty database, in one transaction. An SQLite code. */
 int ntc_schema_make(sqlite3 *db);
 
-/* Whether a database is defined exactly as this version's are, whatever version it says it has. */
-bool ntc_schema_is_ours(sqlite3 *db);
+/* Whether a database is defined exactly as this version's are, whatever version it says it has. An SQLite code. */
+int ntc_schema_compare(sqlite3 *db, bool *same);
 
 /*
  * Bring an index of an older `version` to NTC_INDEX_VERSION in one transaction, after a copy of it was made in the

@@ -57,7 +57,8 @@ static struct ntc_trial trial_in(const char *name, uint64_t inline_max)
 	snprintf(dir, sizeof(dir), "%s", ntc_fault_path("%s", name));
 	return (struct ntc_trial){
 		.ledger = &shared->ledger,
-		.options = { .dir = dir, .max_queued_bytes = 64 << 20, .loaders = 2, .inline_max = inline_max },
+		.options = { .dir = dir, .max_queued_bytes = 64 << 20, .loaders = 2, .inline_max = inline_max,
+			     .log = ntc_trial_log },
 		.damaged = true,
 	};
 }
@@ -454,6 +455,9 @@ static void flip_index(const char *name, ntc_fault_fn *prepare, unsigned wanted)
 
 int main(void)
 {
+	/* Whoever has an entry from shared memory does not look at its file. */
+	static const char *const options[] = { "--segment-size", "0", NULL };
+
 	ntc_fault_begin("bit_flips", true);
 	shared = ntc_fault_shared(sizeof(*shared));
 	if (ntc_fault_try(put_blobs, NULL, "putting")) {
@@ -463,7 +467,7 @@ int main(void)
 		batches(adopt, ADOPTED_FLIPS, "blobs, adopted");
 	}
 	ntc_daemon_init(&daemon_, "daemon");
-	ntc_daemon_spawn(&daemon_, NULL);
+	ntc_daemon_spawn(&daemon_, options);
 	if (ntc_daemon_ready(&daemon_)) {
 		ntc_fault_share(15);
 		batches(ask_workers, CLIENT_FLIPS, "blobs, read by workers");

@@ -270,13 +270,19 @@ static uint64_t leased(struct peer *p, const struct made *m)
 	return lease.lease;
 }
 
-static void found(struct peer *p, const struct made *m)
+/* `durable`: else it may be gone again where memory failed. */
+static void found(struct peer *p, const struct made *m, bool durable)
 {
 	struct ntc_msg_entry entry;
 	struct ntc_frame frame;
+	unsigned got;
 
-	if (!asked(p, NTC_MSG_LOOKUP, PAYLOAD(lookup, .key = m->key), -1, NTC_MSG_ENTRY, 0, &frame))
+	if (!sent(p, NTC_MSG_LOOKUP, PAYLOAD(lookup, .key = m->key), -1))
 		return;
+	got = answer_of(p, &frame, excused() && !durable ? NTC_ST_NOT_FOUND : NTC_ST_OK);
+	if (!got || got == NTC_MSG_ERROR)
+		return;
+	ntc_fault_expect(got == NTC_MSG_ENTRY, "LOOKUP answered %s", ntc_message_name(got));
 	ntc_fault_expect(ntc_msg_entry_read(frame.payload, &entry), "a malformed ENTRY");
 	/* A large one came in a descriptor, which the wire has closed. */
 	ntc_fault_expect(!entry.image.len ||
@@ -312,10 +318,9 @@ static void make_one(struct peer *p, const struct made *m, bool by_descriptor)
 	    !asked(p, NTC_MSG_EXTEND, PAYLOAD(extend, .lease = lease, .time_ns = NTC_NS_PER_S), -1, NTC_MSG_LEASE, 0, &frame) ||
 	    !stored(p, m, lease, by_descriptor))
 		return;
-	found(p, m);
+	found(p, m, false);
 	synced(p);
-	if (strict)
-		found(p, m);
+	found(p, m, strict);
 }
 
 /* Another one waits for what the first one makes: it gets that, or the lease. */
@@ -395,7 +400,7 @@ static void look_at(struct peer *p, const struct made *m)
 {
 	struct ntc_frame frame;
 
-	found(p, m);
+	found(p, m, true);
 	(void)asked(p, NTC_MSG_SHOW, PAYLOAD(show, .digest = m->digest), -1, NTC_MSG_SHOWN, 0, &frame);
 	(void)asked(p, NTC_MSG_VERIFY, PAYLOAD(verify, .digest = m->digest), -1, NTC_MSG_VERIFIED, 0, &frame);
 	(void)stored(p, m, 0, false); /* known */

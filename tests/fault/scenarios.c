@@ -19,13 +19,6 @@
 /* Entries 2 and 3 modulo 4 are large: they have files of their own; the others live in the index. */
 enum { ORPHAN = 30, NO_FILE = 6, DAMAGED = 10 };
 
-static void log_line(void *ctx, enum ntc_log_level level, const char *text)
-{
-	(void)ctx;
-	if (getenv("NTC_TEST_LOG"))
-		fprintf(stderr, "%d %s\n", level, text);
-}
-
 /* DIR/default/ab/ab12... of an entry. Static. */
 static const char *blob_file(const struct ntc_trial *t, unsigned n)
 {
@@ -286,7 +279,7 @@ static void set_options(const struct ntc_scenario *s, struct ntc_trial *t, struc
 	*t = (struct ntc_trial){
 		.ledger = ledger,
 		.options = { .dir = dir, .max_bytes = s->max_bytes, .max_queued_bytes = 64 << 20, .loaders = 2,
-			     .inline_max = NTC_INLINE_IMAGE_MAX, .relaxed = s->relaxed, .log = log_line },
+			     .inline_max = NTC_INLINE_IMAGE_MAX, .relaxed = s->relaxed, .log = ntc_trial_log },
 		.evicts = s->max_bytes != 0,
 		.damaged = s->damaged,
 		.rebuilt = s->rebuilt,

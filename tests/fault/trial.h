@@ -50,6 +50,9 @@ struct ntc_trial {
 	unsigned lost, back;                    /* then: how many loads found so */
 };
 
+/* For options.log: to standard error, with $NTC_TEST_LOG. */
+void ntc_trial_log(void *ctx, enum ntc_log_level level, const char *text);
+
 /* --- entries ------------------------------------------------------------------------------ */
 
 /* The image of an entry; sizes from 200 bytes to 40 KB. One reference, given. */
