@@ -28,21 +28,19 @@ enum ntc_status ntc_evictor_save(struct ntc_writer_thread *writer)
 static enum ntc_status remove_rows(struct ntc_writer_thread *writer, struct ntc_row *rows, size_t count,
 				   size_t *gone)
 {
-	enum ntc_status st = NTC_ST_OK;
+	enum ntc_status st, failed = NTC_ST_OK;
 	bool begun;
 
 	*gone = 0;
 	for (size_t i = 0; i < count; i++) {
 		/* Whose file cannot be unlinked stays. */
 		if (!rows[i].image && ntc_blob_unlink(writer->blobs, &rows[i].digest)) {
-			st = NTC_ST_IO;
+			failed = NTC_ST_IO;
 			continue;
 		}
 		ntc_evict_gone(&writer->evict, &rows[i]);
 		rows[(*gone)++] = rows[i];
 	}
-	if (st)
-		ntc_store_log(writer->log, NTC_LOG_ERROR, "eviction: %s", ntc_status_text(st));
 	st = ntc_index_begin(writer->index);
 	begun = !st;
 	for (size_t i = 0; i < *gone && !st; i++)
@@ -61,7 +59,7 @@ static enum ntc_status remove_rows(struct ntc_writer_thread *writer, struct ntc_
 			if (!rows[i].image)
 				rows[(*gone)++] = rows[i];
 	}
-	return st;
+	return st ? st : failed;
 }
 
 /*
