@@ -101,8 +101,10 @@ enum ntc_err ntc_err_from_status(unsigned status)
 	case NTC_ST_NO_MEMORY:
 		return NTC_E_NO_MEMORY;
 	case NTC_ST_NO_SPACE:
+	case NTC_ST_QUOTA:
 		return NTC_E_NO_SPACE;
 	case NTC_ST_IO:
+	case NTC_ST_DISK_READ_ONLY:
 		return NTC_E_IO;
 	}
 	return NTC_E_PROTOCOL;

@@ -71,8 +71,8 @@ enum ntc_err {
 	NTC_E_TIMEOUT = -7,     /* the time given was over; retry may help */
 	NTC_E_LEASE = -8,       /* the lease is over, or another process's */
 	NTC_E_DENIED = -9,      /* this user or this mode may not do that */
-	NTC_E_NO_SPACE = -10,   /* the daemon's disk is full; hits go on; retry may help */
-	NTC_E_IO = -11,         /* the disk (the daemon's or ours) reported an error; retry may help */
+	NTC_E_NO_SPACE = -10,   /* the daemon's disk or quota is full; hits go on; retry may help */
+	NTC_E_IO = -11,         /* the disk (the daemon's or ours) reported an error or is read-only; retry may help */
 	NTC_E_PROTOCOL = -12,   /* the peer speaks another version, or not our language */
 	NTC_E_BUSY = -13,       /* a limit of the daemon is reached; retry helps */
 	NTC_E_FORMAT = -14,     /* bytes are not what they should be: damaged or foreign */

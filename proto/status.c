@@ -45,8 +45,12 @@ enum ntc_status ntc_status_from_errno(int err)
 {
 	switch (err) {
 	case ENOSPC:
-	case EDQUOT:
+	case EFBIG: /* a limit of the process or of the file system */
 		return NTC_ST_NO_SPACE;
+	case EDQUOT:
+		return NTC_ST_QUOTA;
+	case EROFS:
+		return NTC_ST_DISK_READ_ONLY;
 	case EMFILE:
 	case ENFILE:
 		return NTC_ST_NO_FILES;
@@ -55,6 +59,11 @@ enum ntc_status ntc_status_from_errno(int err)
 	default:
 		return NTC_ST_IO;
 	}
+}
+
+bool ntc_status_unwritable(enum ntc_status st)
+{
+	return st == NTC_ST_NO_SPACE || st == NTC_ST_QUOTA || st == NTC_ST_DISK_READ_ONLY;
 }
 
 enum ntc_status ntc_reject(struct ntc_reason *reason, enum ntc_status st, const char *fmt, ...)

@@ -39,9 +39,11 @@
 	X(BUSY,           30, 1, "a limit of this connection is reached") \
 	X(SHUTTING_DOWN,  31, 1, "the daemon is stopping") \
 	X(NO_MEMORY,      32, 1, "out of memory") \
-	X(NO_SPACE,       33, 1, "the disk or quota is full") \
+	X(NO_SPACE,       33, 1, "the disk is full") \
 	X(IO,             34, 1, "the disk reported an error") \
 	X(NO_FILES,       35, 1, "out of file descriptors") \
+	X(QUOTA,          36, 1, "the disk quota of the daemon's user is used up") \
+	X(DISK_READ_ONLY, 37, 1, "the file system is mounted read-only") \
 	/* the cache directory cannot be used; start-up only */ \
 	X(LOCKED,         40, 1, "another daemon owns the cache directory") \
 	X(NEWER_STORE,    41, 0, "the cache directory was written by a newer version") \
@@ -62,8 +64,11 @@ const char *ntc_status_text(unsigned number);
 /* Whether the same request may succeed later without being changed. */
 bool ntc_status_retry(unsigned number);
 
-/* The status for an errno of the file system: NO_SPACE, NO_FILES, NO_MEMORY, else IO. */
+/* The status for an errno of the file system: NO_SPACE, QUOTA, DISK_READ_ONLY, NO_FILES, NO_MEMORY, else IO. */
 enum ntc_status ntc_status_from_errno(int err);
+
+/* Whether the disk takes nothing new, but gives what it has: NO_SPACE, QUOTA, DISK_READ_ONLY. */
+bool ntc_status_unwritable(enum ntc_status st);
 
 /*
  * Where functions that can fail put the reason for people, NUL-terminated and cut to fit. Owned by

@@ -4,6 +4,7 @@
  */
 #include "store/index.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -64,7 +65,9 @@ enum ntc_status ntc_index_status(int rc)
 	case SQLITE_DONE:
 		return NTC_ST_OK;
 	case SQLITE_FULL:
-		return NTC_ST_NO_SPACE;
+		return ntc_vfs_errno() == EDQUOT ? NTC_ST_QUOTA : NTC_ST_NO_SPACE;
+	case SQLITE_READONLY:
+		return NTC_ST_DISK_READ_ONLY;
 	case SQLITE_NOMEM:
 		return NTC_ST_NO_MEMORY;
 	case SQLITE_CORRUPT:

@@ -3,7 +3,8 @@
  * derived data: everything but hits and recency can be rebuilt from the blobs.
  *
  * One struct is one connection, used by one thread at a time: the writer's may change the index, a
- * loader's only reads. SQLite's codes become NO_SPACE, NO_MEMORY, BAD_STORE (damaged) or IO.
+ * loader's only reads. SQLite's codes become BAD_STORE (damaged), NO_MEMORY, or what
+ * the errno behind them becomes (status.h).
  */
 #ifndef NTC_STORE_INDEX_H
 #define NTC_STORE_INDEX_H

@@ -45,7 +45,7 @@ enum ntc_status ntc_lock_take(int dir, int *fd, struct ntc_reason *reason)
 		err = ntc_sys_write(lock, text, strlen(text), 0);
 	}
 	/* Who has it is for people only, and a full disk is no reason not to have it. */
-	if (err && ntc_status_from_errno(-err) != NTC_ST_NO_SPACE) {
+	if (err && !ntc_status_unwritable(ntc_status_from_errno(-err))) {
 		st = ntc_reject(reason, ntc_status_from_errno(-err), "the lock file: %s", strerror(-err));
 		goto out;
 	}

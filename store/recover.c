@@ -304,7 +304,7 @@ enum ntc_status ntc_store_recover(struct ntc_store *store, struct ntc_reason *re
 	if (!st && walk.orphans.count)
 		st = adopt(store, &walk.orphans);
 	/* What a full disk keeps from being written down now is met again at the next start. */
-	if (st == NTC_ST_NO_SPACE) {
+	if (ntc_status_unwritable(st)) {
 		ntc_store_log(&store->log, NTC_LOG_WARNING, "recovery is not complete: %s", ntc_status_text(st));
 		st = NTC_ST_OK;
 	}

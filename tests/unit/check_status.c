@@ -37,6 +37,8 @@ static const struct {
 	{ 33, "NO_SPACE", true },
 	{ 34, "IO", true },
 	{ 35, "NO_FILES", true },
+	{ 36, "QUOTA", true },
+	{ 37, "DISK_READ_ONLY", true },
 	{ 40, "LOCKED", true },
 	{ 41, "NEWER_STORE", false },
 	{ 42, "BAD_STORE", false },
@@ -63,13 +65,21 @@ END_TEST
 START_TEST(test_errno)
 {
 	ck_assert_int_eq(ntc_status_from_errno(ENOSPC), NTC_ST_NO_SPACE);
-	ck_assert_int_eq(ntc_status_from_errno(EDQUOT), NTC_ST_NO_SPACE);
+	ck_assert_int_eq(ntc_status_from_errno(EFBIG), NTC_ST_NO_SPACE);
+	ck_assert_int_eq(ntc_status_from_errno(EDQUOT), NTC_ST_QUOTA);
 	ck_assert_int_eq(ntc_status_from_errno(EMFILE), NTC_ST_NO_FILES);
 	ck_assert_int_eq(ntc_status_from_errno(ENFILE), NTC_ST_NO_FILES);
 	ck_assert_int_eq(ntc_status_from_errno(ENOMEM), NTC_ST_NO_MEMORY);
 	ck_assert_int_eq(ntc_status_from_errno(EIO), NTC_ST_IO);
-	ck_assert_int_eq(ntc_status_from_errno(EROFS), NTC_ST_IO);
+	ck_assert_int_eq(ntc_status_from_errno(EROFS), NTC_ST_DISK_READ_ONLY);
 	ck_assert_int_eq(ntc_status_from_errno(0), NTC_ST_IO);
+}
+END_TEST
+
+START_TEST(test_unwritable)
+{
+	for (unsigned n = 0; n < 100; n++)
+		ck_assert_int_eq(ntc_status_unwritable((enum ntc_status)n), n == 33 || n == 36 || n == 37);
 }
 END_TEST
 
@@ -97,6 +107,7 @@ int main(void)
 
 	tcase_add_test(tc, test_frozen);
 	tcase_add_test(tc, test_errno);
+	tcase_add_test(tc, test_unwritable);
 	tcase_add_test(tc, test_reject);
 	suite_add_tcase(s, tc);
 	srunner_run_all(runner, CK_NORMAL);

@@ -435,7 +435,8 @@ static void fail_call(enum ntc_test_call call, int err, int after)
 static const struct { enum ntc_test_call call; int err; enum ntc_status st; } put_faults[] = {
 	{ NTC_CALL_OPEN, ENOSPC, NTC_ST_NO_SPACE },
 	{ NTC_CALL_WRITE, ENOSPC, NTC_ST_NO_SPACE },
-	{ NTC_CALL_WRITE, EDQUOT, NTC_ST_NO_SPACE },
+	{ NTC_CALL_WRITE, EDQUOT, NTC_ST_QUOTA },
+	{ NTC_CALL_WRITE, EROFS, NTC_ST_DISK_READ_ONLY },
 	{ NTC_CALL_CHMOD, EIO, NTC_ST_IO },
 	{ NTC_CALL_FSYNC, EIO, NTC_ST_IO },
 	{ NTC_CALL_MKDIR, ENOSPC, NTC_ST_NO_SPACE },
