@@ -380,6 +380,9 @@ static void look_after(struct peer *p, const struct made *m)
 	(void)asked(p, NTC_MSG_PING, NOTHING, -1, NTC_MSG_DONE, 0, &frame);
 	(void)asked(p, NTC_MSG_STATS, NOTHING, -1, NTC_MSG_COUNTERS, 0, &frame);
 	(void)asked(p, NTC_MSG_LIST, PAYLOAD(list, .after = first, .limit = 10), -1, NTC_MSG_ROWS, 0, &frame);
+	(void)asked(p, NTC_MSG_COLLECT,
+		    PAYLOAD(collect, .max_bytes = UINT64_MAX, .max_entries = UINT64_MAX, .max_age_ns = UINT64_MAX), -1,
+		    NTC_MSG_COLLECTED, 0, &frame);
 	if (!asked(p, NTC_MSG_IMPORT, PAYLOAD(import, .size = m->body.len, .body = m->body), -1, NTC_MSG_STORED, 0, &frame))
 		return;
 	memcpy(hit, m->digest.bytes, sizeof(m->digest.bytes));

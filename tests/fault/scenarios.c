@@ -262,7 +262,7 @@ const struct ntc_scenario ntc_scenarios[] = {
 	{ .name = "start", .prepare = prepare_some, .run = run_start },
 	{ .name = "start after a crash", .prepare = prepare_crash, .run = run_start, .settled = settled_crash },
 	{ .name = "damaged entries", .prepare = prepare_damaged_blobs, .run = run_damaged_blobs, .damaged = true },
-	{ .name = "damaged index", .prepare = prepare_damaged_index, .run = run_start, .rebuilt = true, .in_files = true },
+	{ .name = "damaged index", .prepare = prepare_damaged_index, .run = run_start, .rebuilt = true },
 	{ .name = "migration", .prepare = prepare_version_1, .run = run_start, .in_files = true },
 };
 const unsigned ntc_scenario_count = NTC_COUNT(ntc_scenarios);
