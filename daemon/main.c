@@ -28,6 +28,8 @@ int main(int argc, char **argv)
 	ntc_log_open(options.log_level);
 	/* Writes to a socket whose other end is gone are errors, not the end. */
 	signal(SIGPIPE, SIG_IGN);
+	/* So are writes past the limit of a file's size (ulimit -f). */
+	signal(SIGXFSZ, SIG_IGN);
 	st = ntc_server_open(&options, &server, &reason);
 	if (st) {
 		ntc_log(NTC_LOG_ERROR, "%s", reason.text);

@@ -8,6 +8,7 @@
  * keeps so many under way as fit into the queue, and hears of each what became of it.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,8 +68,12 @@ static void put_refuse(struct put *put, enum ntc_status st, const char *text)
 		server->stats.collisions++;
 		ntc_log(NTC_LOG_WARNING, "pid %d put an entry whose digest another key has: not stored", (int)put->peer.pid);
 	} else {
+		struct ntc_store_stats store;
+
+		ntc_store_stats(server->store, &store);
 		server->stats.puts_refused++;
-		ntc_log(NTC_LOG_NOTICE, "a put of pid %d is refused: %s", (int)put->peer.pid,
+		/* That the disk is bad is said once, not for every put. */
+		ntc_log(store.disk == st ? NTC_LOG_DEBUG : NTC_LOG_NOTICE, "a put of pid %d is refused: %s", (int)put->peer.pid,
 			text ? text : ntc_status_text(st));
 	}
 	/* NO_SUCH_LEASE is fine: it was made without one, or too late. */
@@ -84,13 +89,15 @@ static void sync_answer(struct ntc_server *server, struct ntc_sync *sync)
 {
 	struct ntc_client_state *client = ntc_server_client(server, sync->connection);
 	enum ntc_status st = client->put_failure;
+	char text[128];
 
+	snprintf(text, sizeof(text), "a put could not be written: %s", ntc_status_text(st));
 	client->put_failure = NTC_ST_OK;
 	client->leans = false;
 	client->pending--;
 	TAILQ_REMOVE(&server->syncs, sync, link);
 	if (st)
-		ntc_reply_error(client->session, sync->id, st, "a put could not be written");
+		ntc_reply_error(client->session, sync->id, st, text);
 	else
 		ntc_reply_done(client->session, sync->id, 0);
 	free(sync);

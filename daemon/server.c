@@ -81,6 +81,10 @@ size_t ntc_server_counters(struct ntc_server *server, uint8_t *out, size_t cap)
 	}
 	n = ntc_counter_add(list, n, "", "max_bytes", server->options.max_size);
 	n = ntc_counter_add(list, n, "", "queued_bytes", store.queued_bytes);
+	n = ntc_counter_add(list, n, "", "disk", store.disk);
+	n = ntc_counter_add(list, n, "", "disk_errno", (uint64_t)store.disk_errno);
+	n = ntc_counter_add(list, n, "", "disk_since_wall_ns", store.disk_since_wall_ns);
+	n = ntc_counter_add(list, n, "", "relaxed", server->options.relaxed);
 	n = ntc_counter_add(list, n, "", "groups", store.groups);
 	n = ntc_counter_add(list, n, "", "group_wait_max_ns", store.group_wait_max_ns);
 	n = ntc_counter_add(list, n, "", "puts_lost", store.puts_lost);

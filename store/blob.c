@@ -313,6 +313,23 @@ enum ntc_status ntc_blob_sync_shard(struct ntc_blobs *blobs, unsigned shard)
 	return err ? ntc_status_from_errno(-err) : NTC_ST_OK;
 }
 
+int ntc_blobs_try(struct ntc_blobs *blobs)
+{
+	static const uint8_t bytes[4096];
+	int fd = ntc_sys_open(blobs->tmp, "trial", O_WRONLY | O_CREAT | O_NOFOLLOW, 0600), err = 0;
+
+	if (fd < 0)
+		return fd;
+	for (unsigned at = 0; !err && at < NTC_BLOB_TRIAL; at += sizeof(bytes))
+		err = ntc_sys_write(fd, bytes, sizeof(bytes), (off_t)at);
+	if (!err)
+		err = ntc_sys_fsync(fd);
+	ntc_sys_close(fd);
+	/* What stays is written over by the next trial and swept at the next start. */
+	(void)ntc_sys_unlink(blobs->tmp, "trial");
+	return err;
+}
+
 /* --- start-up ----------------------------------------------------------------------------- */
 
 struct sweep {

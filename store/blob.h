@@ -15,6 +15,7 @@
 
 #define NTC_BLOB_SHARDS 256u            /* directories, by the first byte of the digest */
 #define NTC_BLOB_PATH 36                /* "ab/" 32 hexadecimal digits and a NUL */
+#define NTC_BLOB_TRIAL (64u << 10)      /* bytes that a disk has to take to be well */
 #define NTC_BLOB_QUARANTINE_MAX 64u     /* files kept in quarantine; more are unlinked instead */
 
 struct ntc_blobs {
@@ -81,6 +82,9 @@ enum ntc_status ntc_blob_quarantine(struct ntc_blobs *blobs, const struct ntc_di
 enum ntc_status ntc_blob_sync_shard(struct ntc_blobs *blobs, unsigned shard);
 /* In the place of that for every shard: everything that has happened so far was synced. */
 void ntc_blobs_synced(struct ntc_blobs *blobs);
+
+/* Whether the disk takes a file: write one, sync it, take it back. 0 or a negative errno. */
+int ntc_blobs_try(struct ntc_blobs *blobs);
 
 /* --- start-up ----------------------------------------------------------------------------- */
 

@@ -99,6 +99,10 @@ static void accept_put(struct ntc_store *store, struct ntc_op *op)
 		answer(store, op, NTC_ST_NO_SPACE);
 		return;
 	}
+	if (store->disk.is.st) {
+		answer(store, op, store->disk.is.st);
+		return;
+	}
 	/* One image of any size is always taken, or a large one never would be. */
 	if (store->stats.queued_bytes && (store->stats.queued_bytes >= store->max_queued_bytes ||
 			op->image->len > store->max_queued_bytes - store->stats.queued_bytes)) {

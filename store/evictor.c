@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "store/transact.h"
+
 enum ntc_status ntc_evictor_load(struct ntc_writer_thread *writer)
 {
 	size_t len = 0;
@@ -24,40 +26,53 @@ enum ntc_status ntc_evictor_save(struct ntc_writer_thread *writer)
 	return ntc_index_set(writer->index, NTC_EVICT_NAME, saved, sizeof(saved));
 }
 
+struct victims {
+	struct ntc_row *rows;
+	size_t count;
+};
+
+static enum ntc_status forget_rows(struct ntc_writer_thread *writer, void *ctx)
+{
+	const struct victims *gone = ctx;
+	enum ntc_status st = NTC_ST_OK;
+
+	for (size_t i = 0; i < gone->count && !st; i++)
+		st = ntc_index_remove(writer->index, &gone->rows[i].digest);
+	return st ? st : ntc_evictor_save(writer);
+}
+
 /* The first `count` of `rows` go; those that are gone are the first *gone behind it. */
 static enum ntc_status remove_rows(struct ntc_writer_thread *writer, struct ntc_row *rows, size_t count,
 				   size_t *gone)
 {
+	struct victims victims = { .rows = rows };
 	enum ntc_status st, failed = NTC_ST_OK;
-	bool begun;
+	size_t unlinked = 0;
 
-	*gone = 0;
 	for (size_t i = 0; i < count; i++) {
+		st = rows[i].image ? NTC_ST_OK : ntc_blob_unlink(writer->blobs, &rows[i].digest);
 		/* Whose file cannot be unlinked stays. */
-		if (!rows[i].image && ntc_blob_unlink(writer->blobs, &rows[i].digest)) {
-			failed = NTC_ST_IO;
+		if (st) {
+			failed = st;
 			continue;
 		}
 		ntc_evict_gone(&writer->evict, &rows[i]);
-		rows[(*gone)++] = rows[i];
+		rows[unlinked++] = rows[i];
 	}
-	st = ntc_index_begin(writer->index);
-	begun = !st;
-	for (size_t i = 0; i < *gone && !st; i++)
-		st = ntc_index_remove(writer->index, &rows[i].digest);
-	if (!st)
-		st = ntc_evictor_save(writer);
-	if (!st)
-		st = ntc_index_commit(writer->index);
-	if (st && begun)
-		ntc_index_rollback(writer->index);
-	if (st) {
-		/* The files are gone even where the rows are not; images in the index are still there. */
-		count = *gone;
-		*gone = 0;
-		for (size_t i = 0; i < count; i++)
-			if (!rows[i].image)
-				rows[(*gone)++] = rows[i];
+	victims.count = unlinked;
+	st = ntc_transact(writer, forget_rows, &victims);
+	if (ntc_status_unwritable(st)) {
+		/* The others follow when there is room for writing them down. */
+		victims.count = unlinked < NTC_EVICT_FEW ? unlinked : NTC_EVICT_FEW;
+		st = ntc_transact_on_full(writer, st, forget_rows, &victims);
+	}
+	if (st)
+		victims.count = 0;
+	/* The files are gone even where the rows are not; images in the index are still there. */
+	*gone = 0;
+	for (size_t i = 0; i < unlinked; i++) {
+		if (i < victims.count || !rows[i].image)
+			rows[(*gone)++] = rows[i];
 	}
 	return st ? st : failed;
 }
@@ -87,7 +102,7 @@ void ntc_evictor_evict(struct ntc_writer_thread *writer, struct ntc_op *op)
 		op->st = remove_rows(writer, rows, count, &gone);
 	writer->index_damaged |= op->st == NTC_ST_BAD_STORE;
 	if (op->st)
-		ntc_store_log(writer->log, NTC_LOG_ERROR, "eviction: %s", ntc_status_text(op->st));
+		ntc_transact_say(writer, "eviction", op->st);
 	op->items = rows;
 	op->count = gone;
 }

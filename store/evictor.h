@@ -8,6 +8,7 @@
 #include "store/writer.h"
 
 #define NTC_EVICT_BATCH 256u /* entries evicted by one op */
+#define NTC_EVICT_FEW 16u    /* the same, where the disk is full */
 
 /* Take up what ntc_evictor_save() left in the index. Before the thread runs. */
 enum ntc_status ntc_evictor_load(struct ntc_writer_thread *writer);

@@ -571,6 +571,11 @@ enum ntc_status ntc_index_durable(struct ntc_index *index, bool durable)
 	return st;
 }
 
+enum ntc_status ntc_index_checkpoint(struct ntc_index *index)
+{
+	return ntc_index_status(sqlite3_wal_checkpoint_v2(index->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL));
+}
+
 enum ntc_status ntc_index_begin(struct ntc_index *index)
 {
 	enum ntc_status st = NTC_ST_OK;

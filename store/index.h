@@ -80,6 +80,8 @@ enum ntc_status ntc_index_durable(struct ntc_index *index, bool durable);
 enum ntc_status ntc_index_begin(struct ntc_index *index);
 /* OK: it is there (see above). Otherwise nothing of it is. */
 enum ntc_status ntc_index_commit(struct ntc_index *index);
+/* Copy the journal into the database as far as nobody reads it, so that it need not grow. Not in a transaction. */
+enum ntc_status ntc_index_checkpoint(struct ntc_index *index);
 /* Does nothing if no transaction is open. */
 void ntc_index_rollback(struct ntc_index *index);
 

@@ -12,6 +12,7 @@
 #include "proto/message.h"
 #include "store/age.h"
 #include "store/buffer.h"
+#include "store/disk.h"
 #include "store/store.h"
 
 enum ntc_op_type {
@@ -21,6 +22,7 @@ enum ntc_op_type {
 	NTC_OP_QUARANTINE,      /* a damaged file; also drops the row of a file that is gone */
 	NTC_OP_TOUCH,           /* `items`: struct ntc_touch */
 	NTC_OP_COUNTERS,        /* `items`: bytes */
+	NTC_OP_TRY,             /* whether the disk takes anything */
 	NTC_OP_EVICT,           /* `need`, `need_entries` ...; back with `items`: struct ntc_row of what went */
 	/* for a loader */
 	NTC_OP_LOAD,
@@ -67,7 +69,8 @@ struct ntc_op {
 	bool more;
 
 	uint64_t durable_ns;            /* PUT: when the commit was done */
-	uint64_t groups;                /* the writer's count of groups so far */
+	uint64_t groups;                /* the writer's count of groups so far; 0: it was another thread's */
+	struct ntc_disk_state disk;     /* what the writer knew of it then */
 
 	union {
 		ntc_load_fn *load;

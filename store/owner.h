@@ -45,7 +45,7 @@ struct ntc_store {
 	struct ntc_touch *touches;      /* used == 0: the entry is gone */
 	size_t touch_count, touch_room;
 	size_t touch_ops;               /* under way */
-	bool timer_set;
+	uint64_t timer_ns;              /* when the timer is due; 0 = it is not set */
 
 	void *saved;                    /* the counters at open */
 	size_t saved_len;
@@ -62,6 +62,7 @@ struct ntc_store {
 		void *ctx;
 	} collect;
 	bool closing;
+	struct ntc_disk disk;
 
 	struct ntc_store_stats stats;   /* since opened; the rest is filled in when asked */
 };

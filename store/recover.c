@@ -306,6 +306,8 @@ enum ntc_status ntc_store_recover(struct ntc_store *store, struct ntc_reason *re
 	/* What a full disk keeps from being written down now is met again at the next start. */
 	if (ntc_status_unwritable(st)) {
 		ntc_store_log(&store->log, NTC_LOG_WARNING, "recovery is not complete: %s", ntc_status_text(st));
+		ntc_disk_found(&store->disk, &(struct ntc_disk_state){ .st = st }, ntc_clock_mono_ns(),
+			       &store->log);
 		st = NTC_ST_OK;
 	}
 	if (st) {

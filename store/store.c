@@ -50,14 +50,16 @@ void ntc_store_forget(struct ntc_store *store, struct ntc_entry *entry)
 	ntc_table_remove(&store->table, entry);
 }
 
-static void set_timer(struct ntc_store *store)
+/* Have dispatch called at the latest so long from now. */
+static void set_timer(struct ntc_store *store, uint64_t ns)
 {
-	const struct itimerspec once = { .it_value = { .tv_sec = (time_t)(NTC_TOUCH_WAIT_NS / NTC_NS_PER_S),
-						       .tv_nsec = (long)(NTC_TOUCH_WAIT_NS % NTC_NS_PER_S) } };
+	const struct itimerspec once = { .it_value = { .tv_sec = (time_t)(ns / NTC_NS_PER_S),
+						       .tv_nsec = (long)(ns % NTC_NS_PER_S) } };
+	uint64_t due = ntc_clock_mono_ns() + ns;
 
 	/* Cannot fail with these arguments. */
-	if (!store->timer_set && timerfd_settime(store->timer, 0, &once, NULL) == 0)
-		store->timer_set = true;
+	if ((!store->timer_ns || due < store->timer_ns) && timerfd_settime(store->timer, 0, &once, NULL) == 0)
+		store->timer_ns = due;
 }
 
 /* Hand the noted uses to the writer; what there is no memory for stays noted. */
@@ -124,7 +126,7 @@ uint64_t ntc_store_hit(struct ntc_store *store, const struct ntc_digest *digest,
 		touch->hits = count < UINT32_MAX - touch->hits ? touch->hits + (uint32_t)count : UINT32_MAX;
 		touch->used = ++store->recency;
 		touch->used_age = ntc_age_read(&store->age, ntc_clock_wall_ns());
-		set_timer(store);
+		set_timer(store, NTC_TOUCH_WAIT_NS);
 	}
 	return entry ? entry->cost_ns : 0;
 }
@@ -286,6 +288,9 @@ void ntc_store_stats(const struct ntc_store *store, struct ntc_store_stats *stat
 	*stats = store->stats;
 	stats->entries = store->table.count;
 	stats->bytes = store->table.bytes;
+	stats->disk = store->disk.is.st;
+	stats->disk_errno = store->disk.is.err;
+	stats->disk_since_wall_ns = store->disk.since_wall_ns;
 	memcpy(stats->entries_by_kind, store->table.kind_count, sizeof(stats->entries_by_kind));
 	memcpy(stats->bytes_by_kind, store->table.kind_bytes, sizeof(stats->bytes_by_kind));
 }
@@ -306,9 +311,16 @@ static void op_done(struct ntc_store *store, struct ntc_op *op)
 {
 	if (op->groups > store->stats.groups)
 		store->stats.groups = op->groups;
+	/* Before the callbacks: who hears that a put is lost may ask why. */
+	if (op->groups)
+		ntc_disk_found(&store->disk, &op->disk, ntc_clock_mono_ns(), &store->log);
 	switch (op->type) {
 	case NTC_OP_TOUCH:
 		store->touch_ops--;
+		ntc_store_op_free(store, op);
+		break;
+	case NTC_OP_TRY:
+		ntc_disk_tried(&store->disk, ntc_clock_mono_ns());
 		ntc_store_op_free(store, op);
 		break;
 	case NTC_OP_COUNTERS:
@@ -325,23 +337,45 @@ static void op_done(struct ntc_store *store, struct ntc_op *op)
 	}
 }
 
+/* See whether a bad disk is well again, now or when it is time. */
+static void try_disk(struct ntc_store *store)
+{
+	uint64_t now = ntc_clock_mono_ns();
+	struct ntc_op *op = NULL;
+
+	if (!store->disk.is.st || store->disk.trying)
+		return;
+	if (ntc_disk_due(&store->disk, now))
+		op = ntc_store_op_new(store, NTC_OP_TRY, NULL, NULL);
+	store->disk.trying = op != NULL;
+	if (op)
+		ntc_queue_push(&store->writer.queue, op);
+	else
+		/* Also where there is no memory for it now. */
+		set_timer(store, now < store->disk.next_ns ? store->disk.next_ns - now : NTC_DISK_WAIT_NS);
+}
+
 void ntc_store_dispatch(struct ntc_store *store)
 {
 	struct ntc_op_list ops = ntc_mailbox_take(&store->mailbox);
 	struct ntc_op *op;
 	uint64_t expired;
+	bool time;
 
 	while ((op = ntc_op_pop(&ops)))
 		op_done(store, op);
 	/* EAGAIN: it is not time yet. */
-	if (read(store->timer, &expired, sizeof(expired)) != sizeof(expired))
+	time = read(store->timer, &expired, sizeof(expired)) == sizeof(expired);
+	if (time)
+		store->timer_ns = 0;
+	try_disk(store);
+	if (!time)
 		return;
-	store->timer_set = false;
 	/* One flush at a time, however slow the disk is. */
 	if (!store->touch_ops)
 		ntc_store_flush_touches(store);
 	if (store->touch_count)
-		set_timer(store);
+		set_timer(store, NTC_TOUCH_WAIT_NS);
 }
 
 /* --- opening ------------------------------------------------------------------------------ */
@@ -432,6 +466,8 @@ static enum ntc_status start_threads(struct ntc_store *store, const struct ntc_s
 	store->writer.inline_max = options->inline_max;
 	store->writer.group_wait_ns = options->group_wait_ns;
 	store->writer.relaxed = options->relaxed;
+	store->writer.reserve.dir = store->dir_fd;
+	store->writer.disk = store->disk.is;
 	if (!ntc_writer_start(&store->writer))
 		return ntc_reject(reason, NTC_ST_NO_MEMORY, "no more threads");
 	return ntc_loaders_start(&store->loaders, store->dir, options->loaders, reason);
@@ -501,6 +537,7 @@ enum ntc_status ntc_store_open(const struct ntc_store_options *options, struct n
 		return st;
 	}
 	ntc_store_evict(store);
+	try_disk(store);
 	*out = store;
 	return NTC_ST_OK;
 }

@@ -104,7 +104,7 @@ void ntc_store_load_digest(struct ntc_store *store, const struct ntc_digest *dig
 
 /*
  * OK with *result: visible from now on (NEW), or there already (KNOWN, DIFFERS). COLLISION, BUSY, IO, NO_SPACE,
- * NO_FILES, NO_MEMORY: not taken.
+ * NO_FILES, QUOTA, DISK_READ_ONLY, NO_MEMORY: not taken.
  */
 typedef void ntc_put_fn(void *ctx, enum ntc_status st, enum ntc_stored result);
 
@@ -190,6 +190,9 @@ struct ntc_store_stats {
 	uint64_t queued_bytes;                      /* now, on their way to the disk */
 	uint64_t groups, puts_durable, puts_lost;   /* since opened */
 	uint64_t group_wait_max_ns;                 /* since opened: longest from put to durable */
+	enum ntc_status disk;                       /* OK, or why puts are refused, now */
+	int disk_errno;                             /* behind that; 0 if there is none */
+	uint64_t disk_since_wall_ns;                /* when it became so; 0: it was never otherwise since opened */
 	uint64_t evicted, evicted_bytes, quarantined, adopted, dropped_rows, swept; /* since opened */
 };
 void ntc_store_stats(const struct ntc_store *store, struct ntc_store_stats *stats);

@@ -52,6 +52,8 @@ static void *run(void *ctx)
 		pthread_mutex_lock(&syncer->lock);
 		syncer->busy = false;
 		syncer->err = err;
+		if (err && was_due)
+			syncer->late_err = err;
 		syncer->done++;
 		pthread_cond_broadcast(&syncer->changed);
 	}
@@ -143,6 +145,19 @@ void ntc_syncer_later(struct ntc_syncer *syncer)
 		pthread_cond_broadcast(&syncer->changed);
 	}
 	pthread_mutex_unlock(&syncer->lock);
+}
+
+int ntc_syncer_late_error(struct ntc_syncer *syncer)
+{
+	int err = 0;
+
+	if (!syncer->running)
+		return 0;
+	pthread_mutex_lock(&syncer->lock);
+	err = syncer->late_err;
+	syncer->late_err = 0;
+	pthread_mutex_unlock(&syncer->lock);
+	return err;
 }
 
 void ntc_syncer_took(struct ntc_syncer *syncer, size_t count, uint64_t ns)

@@ -48,6 +48,7 @@ struct ntc_syncer {
 	bool busy;                      /* in syncfs */
 	uint64_t done;                  /* how many have ended */
 	int err;                        /* what the last one said: 0 or a negative errno */
+	int late_err;                   /* that nobody waited for and nobody was told of */
 	bool ended;
 };
 
@@ -68,6 +69,9 @@ bool ntc_syncer_all(struct ntc_syncer *syncer, size_t count);
 
 /* Sync everything written so far, and what is written until then, a moment later. */
 void ntc_syncer_later(struct ntc_syncer *syncer);
+
+/* What the last sync that nobody waited for said, once: 0 or a negative errno. */
+int ntc_syncer_late_error(struct ntc_syncer *syncer);
 
 /* So long did it take to sync `count` of them one by one. */
 void ntc_syncer_took(struct ntc_syncer *syncer, size_t count, uint64_t ns);

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "store/evictor.h"
+#include "store/transact.h"
 
 struct group {
 	struct ntc_op *ops[NTC_GROUP_MAX];
@@ -240,6 +241,18 @@ static void check_removal(const struct ntc_writer_thread *writer, struct ntc_op 
 	op->in_place = true;
 }
 
+static enum ntc_status record_ops(struct ntc_writer_thread *writer, void *ctx)
+{
+	const struct group *g = ctx;
+	enum ntc_status st = NTC_ST_OK;
+
+	for (size_t i = 0; i < g->count && !st; i++) {
+		if (!g->ops[i]->st)
+			st = record_op(writer, g->ops[i]);
+	}
+	return st;
+}
+
 /* The rows and small images of everything that went well so far, in one transaction. */
 static void record(struct ntc_writer_thread *writer, struct group *g)
 {
@@ -250,17 +263,16 @@ static void record(struct ntc_writer_thread *writer, struct group *g)
 		removal |= g->ops[i]->type == NTC_OP_REMOVE;
 	st = ntc_index_durable(writer->index, !writer->relaxed || removal);
 	if (!st)
-		st = ntc_index_begin(writer->index);
-	for (size_t i = 0; i < g->count && !st; i++) {
-		if (!g->ops[i]->st)
-			st = record_op(writer, g->ops[i]);
+		st = ntc_transact(writer, record_ops, g);
+	if (removal && ntc_status_unwritable(st)) {
+		for (size_t i = 0; i < g->count; i++) {
+			if (g->ops[i]->type != NTC_OP_REMOVE && !g->ops[i]->st)
+				g->ops[i]->st = st;
+		}
+		st = ntc_transact_on_full(writer, st, record_ops, g);
 	}
-	if (!st)
-		st = ntc_index_commit(writer->index);
 	if (st) {
-		ntc_store_log(writer->log, NTC_LOG_ERROR, "the index cannot be written: %s (%s)",
-			      ntc_index_error(writer->index), ntc_status_text(st));
-		ntc_index_rollback(writer->index);
+		ntc_transact_say(writer, "the index cannot be written", st);
 		writer->index_damaged |= st == NTC_ST_BAD_STORE;
 		if (st == NTC_ST_BAD_STORE)
 			st = NTC_ST_IO;
@@ -305,6 +317,20 @@ static void write_group(struct ntc_writer_thread *writer, struct group *g)
 
 /* --- the thread --------------------------------------------------------------------------- */
 
+/* Find out what is wrong with the disk when something failed because of it, or whether it is well again. */
+static void try_disk(struct ntc_writer_thread *writer, const struct group *g)
+{
+	/* One that nobody waited for. */
+	bool wanted = !writer->disk.st && ntc_syncer_late_error(&writer->syncer);
+
+	for (size_t i = 0; i < g->count; i++)
+		wanted |= g->ops[i]->type == NTC_OP_TRY || (!writer->disk.st && ntc_disk_blamed(g->ops[i]->st));
+	if (wanted)
+		writer->disk = ntc_disk_try(writer->blobs, writer->index);
+	if (!writer->disk.st)
+		ntc_reserve_keep(&writer->reserve);
+}
+
 static void post(struct ntc_writer_thread *writer, struct group *g)
 {
 	struct ntc_op_list done = { 0 };
@@ -314,6 +340,7 @@ static void post(struct ntc_writer_thread *writer, struct group *g)
 	for (size_t i = 0; i < g->count; i++) {
 		g->ops[i]->durable_ns = now;
 		g->ops[i]->groups = writer->groups;
+		g->ops[i]->disk = writer->disk;
 		ntc_op_push(&done, g->ops[i]);
 	}
 	ntc_mailbox_post(writer->mailbox, &done);
@@ -329,6 +356,7 @@ static void *run(void *ctx)
 			ntc_evictor_evict(writer, g.ops[0]);
 		else
 			write_group(writer, &g);
+		try_disk(writer, &g);
 		post(writer, &g);
 	}
 	return NULL;

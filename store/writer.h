@@ -3,9 +3,9 @@
  * room is in evictor.c.
  *
  * It takes ops in groups: what comes within group_wait_ns of the group's first put, or until as many puts are there
- * as were in the last group, up to NTC_GROUP_MAX ops, a digest at most once. A group is written in phases, each for all its ops (docs/store.md says why
- * in this order): temporary files; their syncs; renames and unlinks; syncs of the directories; one
- * transaction. Then all of them are posted to the mailbox in order.
+ * as were in the last group, up to NTC_GROUP_MAX ops, a digest at most once. A group is written in phases, each for
+ * all its ops (docs/store.md says why in this order): temporary files; their syncs; renames and unlinks; syncs of the
+ * directories; one transaction. Then all of them are posted to the mailbox in order.
  */
 #ifndef NTC_STORE_WRITER_H
 #define NTC_STORE_WRITER_H
@@ -15,6 +15,7 @@
 #include "store/index.h"
 #include "store/log.h"
 #include "store/op.h"
+#include "store/reserve.h"
 #include "store/syncer.h"
 
 #define NTC_GROUP_MAX 64u
@@ -26,11 +27,13 @@ struct ntc_writer_thread {
 	struct ntc_index *index;
 	const struct ntc_store_log *log;
 	struct ntc_evict evict;                 /* the policy; recovery's before the thread runs */
+	struct ntc_reserve reserve;             /* its `dir` is to be set */
 	uint64_t inline_max;                    /* images up to so many bytes go into the index */
 	uint64_t group_wait_ns;
 	bool relaxed;                           /* see docs/store.md */
 	uint64_t groups;
 	size_t last_puts;                       /* in the last group that had any */
+	struct ntc_disk_state disk;             /* as it was found last */
 	bool index_damaged;                     /* met; read it after the end */
 	struct ntc_syncer syncer;
 	pthread_t thread;

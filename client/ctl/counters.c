@@ -8,7 +8,8 @@
 #include "ctl.h"
 #include "format.h"
 
-enum unit { COUNT, BYTES, TIME, WALL };
+/* ERROR and SINCE are left out while they are 0. */
+enum unit { COUNT, BYTES, TIME, WALL, DISK, ERROR, SINCE, DURABILITY };
 
 /* In the order of the table; a row without a name opens a section. */
 static const struct row {
@@ -44,6 +45,10 @@ static const struct row {
 	{ "make_time_ns", "compile time spent", TIME },
 	{ "saved_time_ns", "compile time saved", TIME },
 	{ NULL, "store", COUNT },
+	{ "disk", "disk", DISK },
+	{ "disk_errno", "disk error", ERROR },
+	{ "disk_since_wall_ns", "disk so since", SINCE },
+	{ "relaxed", "durability", DURABILITY },
 	{ "entries", "entries", COUNT },
 	{ "bytes", "size", BYTES },
 	{ "max_bytes", "largest size", BYTES },
@@ -121,9 +126,36 @@ bool ntc_ctl_counters_get(const struct ntc_ctl_counters *counters, const char *n
 	return counter != NULL;
 }
 
+/* docs/stats.md has the numbers. */
+static const char *disk_text(int64_t value)
+{
+	static const struct {
+		int64_t value;
+		const char *text;
+	} states[] = {
+		{ 0, "ok" },
+		{ 33, "full: puts are refused" },
+		{ 34, "failing: puts are refused" },
+		{ 35, "out of descriptors: puts are refused" },
+		{ 36, "quota used up: puts are refused" },
+		{ 37, "read-only: puts are refused" },
+	};
+
+	for (size_t i = 0; i < COUNT_OF(states); i++)
+		if (states[i].value == value)
+			return states[i].text;
+	return "bad: puts are refused";
+}
+
 static const char *value_text(enum unit unit, int64_t value, char out[NTC_CTL_NUMBER_SIZE])
 {
-	if (unit == COUNT || value < 0) {
+	if (unit == DISK)
+		return disk_text(value);
+	if (unit == DURABILITY)
+		return value ? "relaxed" : "full";
+	if (unit == ERROR && value > 0 && value < 4096)
+		return strerror((int)value);
+	if (unit == COUNT || unit == ERROR || value < 0) {
 		snprintf(out, NTC_CTL_NUMBER_SIZE, "%" PRId64, value);
 		return out;
 	}
@@ -168,10 +200,12 @@ static void print_rows(struct ntc_ctl_counters *counters, FILE *out, bool colour
 			heading = rows[i].label;
 		if (!counter)
 			continue;
+		counter->shown = true;
+		if (counter->value == 0 && (rows[i].unit == ERROR || rows[i].unit == SINCE))
+			continue;
 		if (heading)
 			print_heading(out, colour, heading);
 		heading = NULL;
-		counter->shown = true;
 		fprintf(out, "  %-26s %s\n", rows[i].label, value_text(rows[i].unit, counter->value, text));
 		if (strcmp(rows[i].name, "misses") == 0)
 			print_rate(counters, out);

@@ -333,6 +333,7 @@ START_TEST(what_cannot_be_written_changes_nothing)
 	ck_assert_int_eq(c.remove_st, NTC_ST_OK);
 	ck_assert_int_eq(load_now(2, 'x', 100000), NTC_ST_NOT_FOUND);
 	ck_assert_uint_eq(remove_now(1), 1);
+	wait_for_disk(NTC_ST_OK);
 	ck_assert_int_eq(put_now(3, 'y', 100), NTC_STORED_NEW);
 	reopen_store();
 	ck_assert_int_eq(load_now(1, 'x', 100), NTC_ST_NOT_FOUND);

@@ -310,6 +310,20 @@ static UNUSED struct ntc_store_stats stats_now(void)
 	return stats;
 }
 
+/* Until the store has found out that the disk is so. */
+static UNUSED void wait_for_disk(enum ntc_status st)
+{
+	uint64_t until = ntc_clock_mono_ns() + 60 * NTC_NS_PER_S;
+
+	while (stats_now().disk != st) {
+		struct pollfd ready = { .fd = ntc_store_event_fd(store), .events = POLLIN };
+
+		ck_assert_msg(ntc_clock_mono_ns() < until, "the disk is still %s", ntc_status_name(stats_now().disk));
+		(void)poll(&ready, 1, 100);
+		ntc_store_dispatch(store);
+	}
+}
+
 /* --- files -------------------------------------------------------------------------------- */
 
 /* DIR/default/ab/ab12... of key `n`. Static. */
