@@ -311,6 +311,9 @@ void ntc_scenario_prepare(const struct ntc_scenario *s, struct ntc_ledger *prepa
 {
 	struct preparation p = { s, prepared };
 
+	/* Known before the first child is made, so that none has to reckon it. */
+	for (unsigned n = 0; n < NTC_TRIAL_ENTRIES; n++)
+		ntc_trial_know(n);
 	(void)ntc_fault_run(prepare, &p); /* it may end by a signal: `told` says whether it came to its end */
 	if (!prepared->told)
 		ntc_fault_failed("%s cannot be prepared: %s", s->name, ntc_fault_noted());

@@ -60,6 +60,8 @@ struct ntc_buffer *ntc_trial_image(unsigned n);
 struct ntc_digest ntc_trial_digest(unsigned n);
 /* Of its image. */
 size_t ntc_trial_size(unsigned n);
+/* Reckon both once, so that children of this process know them. */
+void ntc_trial_know(unsigned n);
 /* Where it is: entries 0 and 1 modulo 4 fit into the index, 2 and 3 have files of their own. */
 static inline bool ntc_trial_is_small(unsigned n)
 {
