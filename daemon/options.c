@@ -40,12 +40,14 @@ static const char help[] =
 "How much:\n"
 "  --max-size SIZE       keep at most so many bytes; what saves least goes first (10G; 0 = no limit).\n"
 "                        A SIZE is a number of bytes, with K, M, G or T of 1024 times as many\n"
+"  --max-entries N       keep at most so many entries (0 = no limit)\n"
 "  --max-entry SIZE      refuse entries that are larger (256M; at most 1G)\n"
 "  --segment-size SIZE   share hot entries with workers in so much memory (64M; 64K to 64G; 0 = none)\n"
 "  --max-compiles N      let at most N tasks compile at once (default: the cores; 0 = no limit)\n"
 "  --max-connections N   refuse connections past so many (4096)\n"
 "\n"
-"How long (seconds; 0.5 is fine):\n"
+"How long (seconds; 0.5 is fine, and so are 5m, 12h and 30d):\n"
+"  --max-age S           to keep what nobody uses (0 = for ever)\n"
 "  --lease-time S        to make an entry before somebody else may (60), or four times the maker's estimate\n"
 "  --slot-wait S         to wait for one's turn to compile before going on without (10)\n"
 "  --wait-time S         to wait for somebody else's result at most (3600)\n"
@@ -71,10 +73,12 @@ enum {
 	OPT_DURABILITY,
 	OPT_ALLOW_NETWORK,
 	OPT_MAX_SIZE,
+	OPT_MAX_ENTRIES,
 	OPT_MAX_ENTRY,
 	OPT_SEGMENT_SIZE,
 	OPT_MAX_COMPILES,
 	OPT_MAX_CONNECTIONS,
+	OPT_MAX_AGE,
 	OPT_LEASE_TIME,
 	OPT_SLOT_WAIT,
 	OPT_WAIT_TIME,
@@ -94,10 +98,12 @@ static const struct option table[] = {
 	{ "durability", required_argument, NULL, OPT_DURABILITY },
 	{ "allow-network-fs", no_argument, NULL, OPT_ALLOW_NETWORK },
 	{ "max-size", required_argument, NULL, OPT_MAX_SIZE },
+	{ "max-entries", required_argument, NULL, OPT_MAX_ENTRIES },
 	{ "max-entry", required_argument, NULL, OPT_MAX_ENTRY },
 	{ "segment-size", required_argument, NULL, OPT_SEGMENT_SIZE },
 	{ "max-compiles", required_argument, NULL, OPT_MAX_COMPILES },
 	{ "max-connections", required_argument, NULL, OPT_MAX_CONNECTIONS },
+	{ "max-age", required_argument, NULL, OPT_MAX_AGE },
 	{ "lease-time", required_argument, NULL, OPT_LEASE_TIME },
 	{ "slot-wait", required_argument, NULL, OPT_SLOT_WAIT },
 	{ "wait-time", required_argument, NULL, OPT_WAIT_TIME },
@@ -150,11 +156,22 @@ bool ntc_parse_seconds(const char *text, uint64_t *ns)
 	double value;
 	char *end;
 
+	static const struct {
+		const char *unit;
+		double seconds;
+	} units[] = { { "", 1 }, { "m", 60 }, { "h", 3600 }, { "d", 86400 } };
+	size_t i = 0;
+
 	/* Neither signs and spaces nor "inf" and hexadecimal numbers. */
-	if (*text == '\0' || strspn(text, "0123456789.") != strlen(text))
+	if (*text == '\0' || strspn(text, "0123456789.mhd") != strlen(text))
 		return false;
 	value = strtod(text, &end);
-	if (*end != '\0' || !(value <= SECONDS_MAX))
+	while (i < sizeof(units) / sizeof(units[0]) && strcmp(end, units[i].unit) != 0)
+		i++;
+	if (end == text || i == sizeof(units) / sizeof(units[0]))
+		return false;
+	value *= units[i].seconds;
+	if (!(value <= SECONDS_MAX))
 		return false;
 	*ns = (uint64_t)(value * 1e9);
 	return true;
@@ -281,6 +298,8 @@ static unsigned cores(void)
 /* Set what one option says; what is allowed, for people, where it says something else. */
 static const char *take(struct ntc_daemon_options *o, int option, const char *arg, bool *mode_set, bool *group_set)
 {
+	char *end;
+
 	switch (option) {
 	case OPT_DIR:
 		return copy_path(arg, o->dir) ? NULL : "a path";
@@ -302,6 +321,8 @@ static const char *take(struct ntc_daemon_options *o, int option, const char *ar
 		return NULL;
 	case OPT_MAX_SIZE:
 		return ntc_parse_size(arg, &o->max_size) ? NULL : "a number of bytes, or one with K, M, G or T";
+	case OPT_MAX_ENTRIES:
+		return parse_digits(arg, &end, 10, &o->max_entries) && !*end ? NULL : "a number, or 0 for no limit";
 	case OPT_MAX_ENTRY:
 		return ntc_parse_size(arg, &o->max_entry) && o->max_entry >= 4096 && o->max_entry <= NTC_BODY_MAX ?
 			NULL : "a size from 4K to 1G";
@@ -314,6 +335,10 @@ static const char *take(struct ntc_daemon_options *o, int option, const char *ar
 		return parse_count(arg, 0, COMPILES_MAX, &o->max_compiles) ? NULL : "a number from 0 to 100000";
 	case OPT_MAX_CONNECTIONS:
 		return parse_count(arg, 1, CONNECTIONS_MAX, &o->max_connections) ? NULL : "a number from 1 to 1000000";
+	case OPT_MAX_AGE:
+		return ntc_parse_seconds(arg, &o->max_age_ns) &&
+				       (!o->max_age_ns || o->max_age_ns >= NTC_NS_PER_S) ?
+			NULL : "a second or more, or 0 for ever";
 	case OPT_LEASE_TIME:
 		return ntc_parse_seconds(arg, &o->lease_ns) && o->lease_ns > 0 ? NULL : "seconds, more than 0";
 	case OPT_SLOT_WAIT:

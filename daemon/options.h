@@ -20,6 +20,8 @@ struct ntc_daemon_options {
 	mode_t socket_mode;
 	gid_t socket_group;             /* (gid_t)-1 = the process's */
 	uint64_t max_size;              /* bytes; 0 = no limit */
+	uint64_t max_entries;           /* 0 = no limit */
+	uint64_t max_age_ns;            /* since the last use; 0 = no limit */
 	uint64_t max_entry;             /* bytes of a body */
 	bool relaxed;                   /* --durability relaxed */
 	bool allow_network;
@@ -43,7 +45,8 @@ enum ntc_options_result ntc_options_parse(int argc, char **argv, struct ntc_daem
 
 /*
  * The parsers of single values. A size is digits with an optional K, M, G or T (powers of 1024); a time is
- * seconds, with a fraction if wanted, up to a hundred years. False if it is not that.
+ * seconds, or with m, h or d minutes, hours or days, with a fraction if wanted, up to a hundred years. False if
+ * it is not that.
  */
 bool ntc_parse_size(const char *text, uint64_t *bytes);
 bool ntc_parse_seconds(const char *text, uint64_t *ns);

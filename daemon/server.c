@@ -80,6 +80,7 @@ size_t ntc_server_counters(struct ntc_server *server, uint8_t *out, size_t cap)
 		n = ntc_counter_add(list, n, "bytes.", ntc_kind_name(kind), store.bytes_by_kind[kind]);
 	}
 	n = ntc_counter_add(list, n, "", "max_bytes", server->options.max_size);
+	n = ntc_counter_add(list, n, "", "max_entries", server->options.max_entries);
 	n = ntc_counter_add(list, n, "", "queued_bytes", store.queued_bytes);
 	n = ntc_counter_add(list, n, "", "disk", store.disk);
 	n = ntc_counter_add(list, n, "", "disk_errno", (uint64_t)store.disk_errno);
@@ -90,6 +91,8 @@ size_t ntc_server_counters(struct ntc_server *server, uint8_t *out, size_t cap)
 	n = ntc_counter_add(list, n, "", "puts_lost", store.puts_lost);
 	n = ntc_counter_add(list, n, "", "evicted", store.evicted);
 	n = ntc_counter_add(list, n, "", "evicted_bytes", store.evicted_bytes);
+	n = ntc_counter_add(list, n, "", "expired", store.expired);
+	n = ntc_counter_add(list, n, "", "expired_bytes", store.expired_bytes);
 	n = ntc_counter_add(list, n, "", "quarantined", store.quarantined);
 	n = ntc_counter_add(list, n, "", "adopted", store.adopted);
 	n = ntc_counter_add(list, n, "", "segment_size", segment.size);
@@ -441,6 +444,8 @@ enum ntc_status ntc_server_open(const struct ntc_daemon_options *options, struct
 										    NTC_QUEUED_BYTES_MAX,
 		.dir = options->dir,
 		.max_bytes = options->max_size,
+		.max_entries = options->max_entries,
+		.max_age_ns = options->max_age_ns,
 		.inline_max = NTC_INLINE_IMAGE_MAX,
 		.group_wait_ns = STORE_GROUP_WAIT_NS,
 		.loaders = STORE_LOADERS,

@@ -42,8 +42,8 @@ static enum ntc_status forget_rows(struct ntc_writer_thread *writer, void *ctx)
 }
 
 /* The first `count` of `rows` go; those that are gone are the first *gone behind it. */
-static enum ntc_status remove_rows(struct ntc_writer_thread *writer, struct ntc_row *rows, size_t count,
-				   size_t *gone)
+static enum ntc_status remove_rows(struct ntc_writer_thread *writer, const struct ntc_op *op, struct ntc_row *rows,
+				   size_t count, size_t *gone)
 {
 	struct victims victims = { .rows = rows };
 	enum ntc_status st, failed = NTC_ST_OK;
@@ -56,7 +56,8 @@ static enum ntc_status remove_rows(struct ntc_writer_thread *writer, struct ntc_
 			failed = st;
 			continue;
 		}
-		ntc_evict_gone(&writer->evict, &rows[i]);
+		if (!op->before_age)
+			ntc_evict_gone(&writer->evict, &rows[i]);
 		rows[unlinked++] = rows[i];
 	}
 	victims.count = unlinked;
@@ -77,6 +78,31 @@ static enum ntc_status remove_rows(struct ntc_writer_thread *writer, struct ntc_
 	return st ? st : failed;
 }
 
+/* The next rows of least value. */
+static enum ntc_status find_cheap(struct ntc_writer_thread *writer, const struct ntc_op *op, struct ntc_row *rows,
+				  size_t *count)
+{
+	enum ntc_status st = ntc_index_cheapest(writer->index, rows, NTC_EVICT_BATCH, count);
+
+	if (!st)
+		*count = ntc_evict_choose(rows, *count, op->need, op->need_entries);
+	return st;
+}
+
+/* Those of the next slice behind op->digest that are too old. A slice is little work, however few of it go. */
+static enum ntc_status find_old(struct ntc_writer_thread *writer, struct ntc_op *op, struct ntc_row *rows, size_t *count)
+{
+	size_t seen = 0;
+	enum ntc_status st = ntc_index_list(writer->index, &op->digest, 0, rows, NTC_EVICT_BATCH, &seen, &op->more);
+
+	if (!st && seen)
+		op->digest = rows[seen - 1].digest;
+	for (size_t i = 0; i < seen && !st; i++)
+		if (rows[i].used_age < op->before_age && !(rows[i].flags & NTC_ROW_PINNED))
+			rows[(*count)++] = rows[i];
+	return st;
+}
+
 /*
  * Directories are not synced: an entry that comes back after a power cut is whole and was never removed by
  * anybody.
@@ -89,17 +115,12 @@ void ntc_evictor_evict(struct ntc_writer_thread *writer, struct ntc_op *op)
 	op->st = rows ? NTC_ST_OK : NTC_ST_NO_MEMORY;
 	if (!op->st && op->sweep)
 		op->st = ntc_blobs_sweep_quarantine(writer->blobs, &op->files);
-	if (!op->st && op->before_age) {
-		op->st = ntc_index_aged(writer->index, op->before_age, &op->digest, rows, NTC_EVICT_BATCH, &count, &op->more);
-		if (count)
-			op->digest = rows[count - 1].digest;
-	} else if (!op->st && (op->need || op->need_entries)) {
-		op->st = ntc_index_cheapest(writer->index, rows, NTC_EVICT_BATCH, &count);
-		if (!op->st)
-			count = ntc_evict_choose(rows, count, op->need, op->need_entries);
-	}
-	if (!op->st)
-		op->st = remove_rows(writer, rows, count, &gone);
+	if (!op->st && op->before_age)
+		op->st = find_old(writer, op, rows, &count);
+	else if (!op->st && (op->need || op->need_entries))
+		op->st = find_cheap(writer, op, rows, &count);
+	if (!op->st && count)
+		op->st = remove_rows(writer, op, rows, count, &gone);
 	writer->index_damaged |= op->st == NTC_ST_BAD_STORE;
 	if (op->st)
 		ntc_transact_say(writer, "eviction", op->st);

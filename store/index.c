@@ -22,7 +22,7 @@
 	"value, used_age, producer, name"
 
 enum statement {
-	BEGIN, COMMIT, ROLLBACK, FIND, FIND_IMAGE, LIST, CHEAPEST, AGED, EACH, GET, PUT, PUT_IMAGE, REMOVE, REMOVE_IMAGE, TOUCH,
+	BEGIN, COMMIT, ROLLBACK, FIND, FIND_IMAGE, LIST, CHEAPEST, EACH, GET, PUT, PUT_IMAGE, REMOVE, REMOVE_IMAGE, TOUCH,
 	SET, FORGET,
 	STATEMENTS,
 };
@@ -36,7 +36,6 @@ static const char *const sql[STATEMENTS] = {
 	[FIND_IMAGE] = "SELECT " COLUMNS ", bytes FROM entry LEFT JOIN image ON image.id = entry.image WHERE digest = ?1",
 	[LIST] = "SELECT " COLUMNS " FROM entry WHERE digest > ?1 AND (?2 = 0 OR kind = ?2) ORDER BY digest LIMIT ?3",
 	[CHEAPEST] = "SELECT " COLUMNS " FROM entry WHERE pinned = 0 ORDER BY value LIMIT ?1",
-	[AGED] = "SELECT " COLUMNS " FROM entry WHERE used_age < ?1 AND digest > ?2 AND pinned = 0 ORDER BY digest LIMIT ?3",
 	[EACH] = "SELECT " COLUMNS " FROM entry",
 	[GET] = "SELECT bytes FROM value WHERE name = ?1",
 	[PUT] = "INSERT OR REPLACE INTO entry (" COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, "
@@ -480,25 +479,6 @@ enum ntc_status ntc_index_cheapest(struct ntc_index *index, struct ntc_row *rows
 	if (!stmt)
 		return st;
 	return collect(stmt, bind_number(stmt, 1, limit), rows, limit, count, &more);
-}
-
-enum ntc_status ntc_index_aged(struct ntc_index *index, uint64_t used_age, const struct ntc_digest *after,
-			       struct ntc_row *rows, size_t limit, size_t *count, bool *more)
-{
-	enum ntc_status st;
-	sqlite3_stmt *stmt = prepare(index, AGED, &st);
-	int rc;
-
-	*count = 0;
-	*more = false;
-	if (!stmt)
-		return st;
-	rc = bind_number(stmt, 1, used_age);
-	if (rc == SQLITE_OK)
-		rc = bind_digest(stmt, 2, after);
-	if (rc == SQLITE_OK)
-		rc = bind_number(stmt, 3, limit + 1);
-	return collect(stmt, rc, rows, limit, count, more);
 }
 
 enum ntc_status ntc_index_each(struct ntc_index *index,

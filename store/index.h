@@ -58,10 +58,6 @@ enum ntc_status ntc_index_list(struct ntc_index *index, const struct ntc_digest 
 /* Up to `limit` rows that are not pinned, least value first. */
 enum ntc_status ntc_index_cheapest(struct ntc_index *index, struct ntc_row *rows, size_t limit, size_t *count);
 
-/* Up to `limit` rows that are not pinned and were last used before `used_age`, in order of digests behind `after`. */
-enum ntc_status ntc_index_aged(struct ntc_index *index, uint64_t used_age, const struct ntc_digest *after,
-			       struct ntc_row *rows, size_t limit, size_t *count, bool *more);
-
 /* Every row, in no order that matters; stops with what `each` returns if that is not OK. BAD_STORE if a
  * row is not one that we would write. */
 enum ntc_status ntc_index_each(struct ntc_index *index,

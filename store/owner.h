@@ -19,13 +19,14 @@
 #define NTC_TOUCH_WAIT_NS NTC_NS_PER_S  /* how long a use may be noted in memory only */
 #define NTC_TOUCH_BATCH 4096u           /* uses written by one op */
 #define NTC_TOUCH_MAX 65536u            /* uses noted in memory; they are written early then */
+#define NTC_EXPIRE_PERIOD_MAX_S 3600u   /* between two looks for what is too old */
 #define NTC_LOAD_TRIES 4u               /* reads of an entry that is replaced meanwhile */
 
 struct ntc_store {
 	struct ntc_store_log log;
 	char *dir;                      /* absolute */
 	int dir_fd, lock_fd;
-	uint64_t max_bytes, max_entries, max_queued_bytes;
+	uint64_t max_bytes, max_entries, max_age_ns, max_queued_bytes;
 	struct ntc_blobs blobs;
 	struct ntc_index *index;        /* the writer's once it runs */
 
@@ -33,7 +34,7 @@ struct ntc_store {
 	bool mailbox_made;
 	struct ntc_writer_thread writer;
 	struct ntc_loaders loaders;
-	int event, timer;               /* epoll over the mailbox and the timer; timerfd for touches */
+	int event, timer, clock;        /* epoll over the mailbox and the others; timerfds: soon; for age (caps.c) */
 
 	struct ntc_table table;
 	struct ntc_pending_map pending;
@@ -82,11 +83,22 @@ void ntc_store_op_free(struct ntc_store *store, struct ntc_op *op);
 /* Take an entry out of the table, and its unwritten uses with it. */
 void ntc_store_forget(struct ntc_store *store, struct ntc_entry *entry);
 
-/* Start evicting if the cache is over its cap. */
-void ntc_store_evict(struct ntc_store *store);
-
 /* Write what uses are noted in memory, so that what comes behind in the writer's queue finds them in the index. */
 void ntc_store_flush_touches(struct ntc_store *store);
+
+/* --- caps.c ------------------------------------------------------------------------------- */
+
+/* Start evicting if the cache is over a cap. */
+void ntc_store_evict(struct ntc_store *store);
+
+/* An EVICT is back. The op is taken. */
+void ntc_store_evict_done(struct ntc_store *store, struct ntc_op *op);
+
+/* Arm `clock`, which says when to look for what is too old. */
+bool ntc_store_start_clock(struct ntc_store *store);
+
+/* Look for it, if it is time. */
+void ntc_store_tick(struct ntc_store *store);
 
 /* --- collect.c ---------------------------------------------------------------------------- */
 

@@ -17,7 +17,6 @@
 
 #include "base/clock.h"
 #include "proto/key.h"
-#include "store/evict.h"
 #include "store/fs.h"
 #include "store/lock.h"
 #include "store/owner.h"
@@ -136,60 +135,6 @@ unsigned ntc_store_kind(const struct ntc_store *store, const struct ntc_digest *
 	const struct ntc_entry *entry = ntc_table_find(&store->table, digest);
 
 	return entry ? entry->kind : 0;
-}
-
-/* --- eviction ----------------------------------------------------------------------------- */
-
-/* What is above the caps goes; behind one that took something, down to where an eviction ends. */
-static void evict(struct ntc_store *store, bool under_way)
-{
-	uint64_t bytes = ntc_evict_need(store->table.bytes, store->max_bytes, under_way);
-	uint64_t entries = ntc_evict_need(store->table.count, store->max_entries, under_way);
-	struct ntc_op *op = bytes || entries ? ntc_store_op_new(store, NTC_OP_EVICT, NULL, NULL) : NULL;
-
-	/* Without memory: with the next put. */
-	store->evicting = op != NULL;
-	if (!op)
-		return;
-	op->need = bytes;
-	op->need_entries = entries;
-	/* It chooses by what is in the index. */
-	ntc_store_flush_touches(store);
-	ntc_queue_push(&store->writer.queue, op);
-}
-
-void ntc_store_evict(struct ntc_store *store)
-{
-	if (!store->evicting)
-		evict(store, false);
-}
-
-static void evict_done(struct ntc_store *store, struct ntc_op *op)
-{
-	const struct ntc_row *rows = op->items;
-	size_t count = op->count;
-
-	for (size_t i = 0; i < count; i++) {
-		struct ntc_entry *entry = ntc_table_find(&store->table, &rows[i].digest);
-		const struct ntc_pending *pending = ntc_pending_find(&store->pending, &rows[i].digest);
-
-		/* An image in memory was put after this, or it would be durable and told so before this. */
-		if (!entry || (pending && pending->image))
-			continue;
-		store->stats.evicted++;
-		store->stats.evicted_bytes += entry->size;
-		ntc_store_forget(store, entry);
-	}
-	if (op->collect) {
-		ntc_store_collect_done(store, op);
-		ntc_store_op_free(store, op);
-		return;
-	}
-	ntc_store_op_free(store, op);
-	store->evicting = false;
-	/* The rest, and what came meanwhile. */
-	if (count)
-		evict(store, true);
 }
 
 /* --- counters, listing, statistics -------------------------------------------------------- */
@@ -327,7 +272,7 @@ static void op_done(struct ntc_store *store, struct ntc_op *op)
 		counters_done(store, op);
 		break;
 	case NTC_OP_EVICT:
-		evict_done(store, op);
+		ntc_store_evict_done(store, op);
 		break;
 	case NTC_OP_LIST:
 		list_done(store, op);
@@ -364,6 +309,7 @@ void ntc_store_dispatch(struct ntc_store *store)
 
 	while ((op = ntc_op_pop(&ops)))
 		op_done(store, op);
+	ntc_store_tick(store);
 	/* EAGAIN: it is not time yet. */
 	time = read(store->timer, &expired, sizeof(expired)) == sizeof(expired);
 	if (time)
@@ -449,8 +395,10 @@ static enum ntc_status make_messages(struct ntc_store *store, struct ntc_reason 
 	store->mailbox_made = ntc_mailbox_init(&store->mailbox);
 	store->event = epoll_create1(EPOLL_CLOEXEC);
 	store->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (!store->mailbox_made || store->event < 0 || store->timer < 0 || !watch(store, store->mailbox.event) ||
-	    !watch(store, store->timer))
+	store->clock = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (!store->mailbox_made || store->event < 0 || store->timer < 0 || store->clock < 0 ||
+	    !watch(store, store->mailbox.event) || !watch(store, store->timer) || !watch(store, store->clock) ||
+	    !ntc_store_start_clock(store))
 		return ntc_reject(reason, NTC_ST_NO_FILES, "out of file descriptors or memory");
 	return NTC_ST_OK;
 }
@@ -488,6 +436,7 @@ static void destroy(struct ntc_store *store, bool clean)
 		ntc_mailbox_release(&store->mailbox);
 	ntc_sys_close(store->event);
 	ntc_sys_close(store->timer);
+	ntc_sys_close(store->clock);
 	ntc_table_release(&store->table);
 	ntc_pending_map_release(&store->pending);
 	free(store->touches);
@@ -512,9 +461,10 @@ enum ntc_status ntc_store_open(const struct ntc_store_options *options, struct n
 	store->log = (struct ntc_store_log){ .fn = options->log, .ctx = options->log_ctx };
 	store->max_bytes = options->max_bytes;
 	store->max_entries = options->max_entries;
+	store->max_age_ns = options->max_age_ns;
 	ntc_evict_init(&store->writer.evict, options->max_bytes, options->max_entries);
 	store->max_queued_bytes = options->max_queued_bytes;
-	store->dir_fd = store->lock_fd = store->event = store->timer = -1;
+	store->dir_fd = store->lock_fd = store->event = store->timer = store->clock = -1;
 	store->blobs = (struct ntc_blobs){ .domain = -1, .path = -1, .tmp = -1, .quarantine = -1 };
 	/* Without randomness the table is only easier to crowd. */
 	if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != sizeof(seed))

@@ -36,6 +36,7 @@ struct ntc_store_options {
 	const char *dir;                /* made (0700, or 0750 if group_readable) if it does not exist */
 	uint64_t max_bytes;             /* of images; those of least value go when it is passed (docs/eviction.md); 0 = no cap */
 	uint64_t max_entries;           /* the same for the number of entries */
+	uint64_t max_age_ns;            /* entries go that were not used for so long, by the age clock (age.h); 0 = never */
 	uint64_t max_queued_bytes;      /* of images not yet on disk; more are refused with BUSY */
 	uint64_t inline_max;            /* images up to so many bytes live in the index; 0 = none */
 	uint64_t group_wait_ns;         /* how long the writer may collect a group after its first put */
@@ -193,6 +194,7 @@ struct ntc_store_stats {
 	enum ntc_status disk;                       /* OK, or why puts are refused, now */
 	int disk_errno;                             /* behind that; 0 if there is none */
 	uint64_t disk_since_wall_ns;                /* when it became so; 0: it was never otherwise since opened */
+	uint64_t expired, expired_bytes;            /* since opened: gone for their age */
 	uint64_t evicted, evicted_bytes, quarantined, adopted, dropped_rows, swept; /* since opened */
 };
 void ntc_store_stats(const struct ntc_store *store, struct ntc_store_stats *stats);

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "base/clock.h"
 #include "proto/digest.h"
 #include "proto/entry.h"
 #include "proto/key.h"
@@ -480,6 +481,55 @@ END_TEST
 /* --- stopping ----------------------------------------------------------------------------- */
 
 /* Who waits is told to go on alone, rather than left to see the connection end. */
+static uint64_t cost_of(struct wire *w, uint64_t id, struct ntc_view key)
+{
+	struct ntc_digest digest = ntc_key_digest(key);
+	struct ntc_msg_shown m;
+	struct ntc_frame frame;
+	struct ntc_reader r;
+
+	ck_assert(wire_frame(w, NTC_MSG_SHOW, id, PAYLOAD(show, .digest = digest), -1));
+	frame = expect(w, NTC_MSG_SHOWN, id);
+	ck_assert(ntc_msg_shown_read(frame.payload, &m));
+	r = ntc_reader(m.row.p, m.row.len);
+	return ntc_row_read(&r).cost_ns;
+}
+
+/* Whatever a maker says, nothing costs more than a day, and with a lease not more than since that was given. */
+START_TEST(test_costs_are_bounded)
+{
+	struct ntc_test_daemon d = { 0 };
+	uint64_t leased, lease;
+	uint8_t *body;
+	struct wire w;
+	size_t size;
+
+	ntc_test_start(&d, NULL);
+	w = connected(&d);
+	body = body_of(key_of(1), 100, &size);
+	ck_assert(wire_frame(&w, NTC_MSG_PUT, 1,
+			     PAYLOAD(put, .cost_ns = UINT64_MAX, .size = size, .body = ntc_view(body, size)), -1));
+	(void)expect(&w, NTC_MSG_STORED, 1);
+	ck_assert_uint_eq(cost_of(&w, 2, key_of(1)), 24 * 3600 * NTC_NS_PER_S);
+	free(body);
+	leased = ntc_clock_mono_ns();
+	send_acquire(&w, 3, 1, 0, key_of(2));
+	lease = expect_lease(&w, 3);
+	body = body_of(key_of(2), 100, &size);
+	ck_assert(wire_frame(&w, NTC_MSG_PUT, 4,
+			     PAYLOAD(put, .lease = lease, .cost_ns = UINT64_MAX, .size = size, .body = ntc_view(body, size)),
+			     -1));
+	(void)expect(&w, NTC_MSG_STORED, 4);
+	ck_assert_uint_lt(cost_of(&w, 5, key_of(2)), ntc_clock_mono_ns() - leased);
+	/* Who says less is believed. */
+	send_put(&w, 6, 0, key_of(3));
+	(void)expect(&w, NTC_MSG_STORED, 6);
+	ck_assert_uint_eq(cost_of(&w, 7, key_of(3)), 1);
+	free(body);
+	wire_close(&w);
+}
+END_TEST
+
 START_TEST(test_drain_waits)
 {
 	struct ntc_test_daemon d = { 0 };
@@ -571,6 +621,7 @@ int main(void)
 	tcase_add_test(limits, test_many_slot_waits);
 	tcase_add_test(making, test_made_after_failure);
 	tcase_add_test(making, test_cancel_early);
+	tcase_add_test(making, test_costs_are_bounded);
 	tcase_add_test(stopping, test_drain_waits);
 	tcase_add_test(stopping, test_drain_large);
 	return ntc_test_run(suite);

@@ -55,6 +55,8 @@ START_TEST(test_defaults)
 	ck_assert_uint_eq(o.failure_ns, 60 * NTC_NS_PER_S);
 	ck_assert_uint_eq(o.idle_exit_ns, 0);
 	ck_assert_int_eq(o.log_level, NTC_LOG_INFO);
+	ck_assert_uint_eq(o.max_entries, 0);
+	ck_assert_uint_eq(o.max_age_ns, 0);
 	ck_assert(!o.relaxed);
 	ck_assert(!o.allow_network);
 }
@@ -119,6 +121,14 @@ START_TEST(test_values)
 	ck_assert(o.allow_network);
 	ck_assert_int_eq(PARSE("--durability", "full"), NTC_OPTIONS_RUN);
 	ck_assert(!o.relaxed);
+	ck_assert_int_eq(PARSE("--max-entries", "1000000", "--max-age", "30d", "--idle-exit", "1.5h", "--wait-time", "2m"),
+			 NTC_OPTIONS_RUN);
+	ck_assert_uint_eq(o.max_entries, 1000000);
+	ck_assert_uint_eq(o.max_age_ns, 30 * 86400 * NTC_NS_PER_S);
+	ck_assert_uint_eq(o.idle_exit_ns, 5400 * NTC_NS_PER_S);
+	ck_assert_uint_eq(o.wait_ns, 120 * NTC_NS_PER_S);
+	ck_assert_int_eq(PARSE("--max-age", "0"), NTC_OPTIONS_RUN);
+	ck_assert_uint_eq(o.max_age_ns, 0);
 }
 END_TEST
 
@@ -154,6 +164,8 @@ static const char *const wrong[][2] = {
 	{ "--max-compiles", "-1" }, { "--max-compiles", "two" }, { "--max-compiles", "1.5" },
 	{ "--max-compiles", "4294967297" }, { "--max-connections", "0" }, { "--max-connections", "1000001" },
 	{ "--lease-time", "0" }, { "--lease-time", "-1" }, { "--lease-time", "inf" }, { "--lease-time", "nan" },
+	{ "--max-entries", "1K" }, { "--max-entries", "-1" }, { "--max-entries", "" }, { "--max-age", "0.5" },
+	{ "--max-age", "d" }, { "--max-age", "1dd" }, { "--max-age", "1d2" }, { "--max-age", "40000d" },
 	{ "--lease-time", "1e3" }, { "--lease-time", "1s" }, { "--lease-time", "1.2.3" }, { "--lease-time", "." },
 	{ "--wait-time", "99999999999" }, { "--idle-exit", "" }, { "--socket-mode", "0888" },
 	{ "--socket-mode", "1777" }, { "--socket-mode", "rw" }, { "--socket-group", "no such group" },

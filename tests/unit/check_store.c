@@ -1,6 +1,7 @@
 /* The store's face: loads, puts, removals, uses, counters, listings, eviction, faults of the disk. */
 #include "store_fixture.h"
 
+#include <sqlite3.h>
 #include <stdatomic.h>
 
 #include "tests/support/unit_sys.h"
@@ -412,6 +413,66 @@ START_TEST(worth_least_go)
 }
 END_TEST
 
+START_TEST(entries_are_capped)
+{
+	options.max_entries = 10;
+	close_store();
+	open_store();
+	for (unsigned i = 0; i < 30; i++)
+		put_now(i, 'x', i % 3 ? 100 : 20000);
+	reopen_store();
+	ck_assert_uint_le(stats_now().entries, 10);
+	ck_assert_uint_ge(stats_now().entries, 9);
+	/* Fewer are allowed than there are. */
+	options.max_entries = 3;
+	reopen_store();
+	reopen_store();
+	ck_assert_uint_le(stats_now().entries, 3);
+}
+END_TEST
+
+static void run_sql(const char *text)
+{
+	sqlite3 *db;
+
+	ck_assert_int_eq(sqlite3_open(file("index.sqlite3"), &db), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+}
+
+/* What nobody uses goes, but for what is pinned; in more slices than one. */
+START_TEST(old_ones_go)
+{
+	enum { MANY = 600 };
+	static struct answer answers[MANY];
+	struct ntc_digest used = digest_of(7);
+
+	for (unsigned i = 0; i < MANY; i++)
+		put(i, 'x', 100, &answers[i]);
+	reopen_store();
+	ck_assert_uint_eq(stats_now().entries, MANY);
+	close_store();
+	/* As if they had been used an hour ago: the clock says 3600, and goes on from now. */
+	run_sql("INSERT OR REPLACE INTO value VALUES ('age', x'100e0000000000000000000000000000');"
+		"UPDATE entry SET used_age = 0;"
+		"UPDATE entry SET pinned = 1 WHERE used = 4");
+	options.max_age_ns = 30 * NTC_NS_PER_S;
+	open_store();
+	ntc_store_hit(store, &used, 1);
+	while (stats_now().expired < MANY - 2)
+		wait_turn();
+	ck_assert_int_eq(load_now(7, 'x', 100), NTC_ST_OK);
+	ck_assert_int_eq(load_now(3, 'x', 100), NTC_ST_OK);
+	ck_assert_uint_eq(stats_now().entries, 2);
+	ck_assert_uint_gt(stats_now().expired_bytes, 100 * (MANY - 2));
+	ck_assert_uint_eq(stats_now().evicted, 0);
+	ck_assert_int_eq(load_now(7, 'x', 100), NTC_ST_OK);
+	ck_assert_int_eq(load_now(8, 'x', 100), NTC_ST_NOT_FOUND);
+	reopen_store();
+	ck_assert_uint_eq(stats_now().entries, 2);
+}
+END_TEST
+
 /* --- faults ------------------------------------------------------------------------------- */
 
 static atomic_int fault_call, fault_errno, fault_after;
@@ -635,6 +696,8 @@ int main(void)
 	tcase_add_test(tc, hits_reach_the_index_by_themselves);
 	tcase_add_test(tc, list_pages);
 	tcase_add_test(tc, worth_least_go);
+	tcase_add_test(tc, entries_are_capped);
+	tcase_add_test(tc, old_ones_go);
 	tcase_add_loop_test(tc, failed_put_is_gone_and_hits_go_on, 0, (int)(sizeof(put_faults) / sizeof(*put_faults)));
 	tcase_add_test(tc, failed_directory_sync_takes_the_name_back);
 	tcase_add_test(tc, failed_removal_leaves_the_entry);

@@ -222,17 +222,23 @@ static UNUSED void on_list(void *ctx, enum ntc_status st, const struct ntc_row *
 		memcpy(a->rows, rows, count * sizeof(*rows));
 }
 
+/* Dispatch once, when there is something to. */
+static UNUSED void wait_turn(void)
+{
+	struct pollfd ready = { .fd = ntc_store_event_fd(store), .events = POLLIN };
+
+	(void)poll(&ready, 1, 1000);
+	ntc_store_dispatch(store);
+}
+
 /* Dispatch until *count is not 0. */
 static UNUSED void wait_for(const int *count)
 {
 	uint64_t until = ntc_clock_mono_ns() + 60 * NTC_NS_PER_S;
 
 	while (!*count) {
-		struct pollfd ready = { .fd = ntc_store_event_fd(store), .events = POLLIN };
-
 		ck_assert_msg(ntc_clock_mono_ns() < until, "no answer within a minute");
-		(void)poll(&ready, 1, 1000);
-		ntc_store_dispatch(store);
+		wait_turn();
 	}
 }
 
