@@ -184,7 +184,7 @@ $(BUILD)/demo/demo: $(call objects,$(DEMO_SRC)) $(STATIC_CATALOG) $(STATIC_CLIEN
 # bench/bench_X.c is the program X; what else is in bench/ is shared by all. They may reach everything.
 $(BUILD)/bench/%: $(BUILD)/obj/bench/bench_%.o $(call objects,$(BENCH_SUPPORT_SRC)) $(HARNESS) $(STATIC_CATALOG) $(STATIC_CLIENT) $(STATIC_DAEMON)
 	@mkdir -p $(@D)
-	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS)
+	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS) $(call lib,lmdb)
 
 # tests/fault/fault_X.c is the program X; what else is in tests/fault/ is shared by all. Our allocations go through
 # tests/fault/allocations.c there, which can fail them.

@@ -9,27 +9,48 @@
 #include "client/explain.h"
 #include "client/key.h"
 
-uint8_t *ntc_image_memory(size_t size)
+_Static_assert(sizeof(struct ntc_entry) % _Alignof(struct ntc_entry) == 0, "an entry ends where its image begins");
+
+/* The place of the entry in front of its image. */
+static struct ntc_entry *place_of(uint8_t *memory)
 {
-	/* Bodies are at most NTC_BODY_MAX, so rounding up does not wrap. */
-	return aligned_alloc(NTC_BODY_ALIGN, (size + NTC_BODY_ALIGN - 1) / NTC_BODY_ALIGN * NTC_BODY_ALIGN);
+	return (struct ntc_entry *)(void *)memory - 1;
 }
 
-/* Takes `memory`, also when it fails. `digest` is the key's. */
-static struct ntc_entry *entry_of(uint8_t *memory, const struct ntc_body *body, struct ntc_digest digest,
-				  enum ntc_source source)
+uint8_t *ntc_image_memory(size_t size)
 {
-	struct ntc_entry *entry = calloc(1, sizeof(*entry));
+	/* Bodies are at most NTC_BODY_MAX, so this does not wrap. One allocation of the common sort is what a hit can afford. */
+	void *block = malloc(sizeof(struct ntc_entry) + NTC_BODY_ALIGN - 1 + size);
+	uintptr_t at = (uintptr_t)block + sizeof(struct ntc_entry) + NTC_BODY_ALIGN - 1;
+	uint8_t *memory;
 
-	if (!entry) {
-		free(memory);
+	if (!block)
 		return NULL;
-	}
-	entry->refs = 1;
-	entry->source = source;
-	entry->memory = memory;
-	entry->body = *body;
-	entry->digest = digest;
+	memory = (uint8_t *)(at / NTC_BODY_ALIGN * NTC_BODY_ALIGN);
+	place_of(memory)->block = block;
+	return memory;
+}
+
+void ntc_image_free(uint8_t *memory)
+{
+	if (memory)
+		free(place_of(memory)->block);
+}
+
+/* Makes the entry of an image in `memory`. `digest` is the key's. */
+static struct ntc_entry *entry_of(uint8_t *memory, const struct ntc_body *body, const uint8_t *stamp,
+				  struct ntc_digest digest, enum ntc_source source)
+{
+	struct ntc_entry *entry = place_of(memory);
+
+	*entry = (struct ntc_entry){
+		.block = entry->block,
+		.refs = 1,
+		.source = source,
+		.body = *body,
+		.stamp = stamp,
+		.digest = digest,
+	};
 	return entry;
 }
 
@@ -101,18 +122,17 @@ NTC_API enum ntc_err ntc_entry_new(const struct ntc_key *key, const struct ntc_k
 		return ntc_explain(NTC_E_NO_MEMORY, "out of memory");
 	st = ntc_body_parse(ntc_view(memory, size), &body, &why);
 	if (st) {
-		free(memory);
+		ntc_image_free(memory);
 		return ntc_explain(NTC_E_FORMAT, "%s", why.text);
 	}
-	*out = entry_of(memory, &body, ntc_key_digest(body.key), NTC_FROM_MAKER);
-	return *out ? NTC_OK : ntc_explain(NTC_E_NO_MEMORY, "out of memory");
+	*out = entry_of(memory, &body, NULL, ntc_key_digest(body.key), NTC_FROM_MAKER);
+	return NTC_OK;
 }
 
 enum ntc_status ntc_entry_from_image(uint8_t *memory, size_t size, struct ntc_view key,
 				     enum ntc_source source, struct ntc_entry **out,
 				     struct ntc_reason *reason)
 {
-	struct ntc_entry *entry;
 	struct ntc_image image;
 	enum ntc_status st;
 
@@ -123,34 +143,25 @@ enum ntc_status ntc_entry_from_image(uint8_t *memory, size_t size, struct ntc_vi
 	if (!st && key.len && !ntc_view_equal(image.body.key, key))
 		st = ntc_reject(reason, NTC_ST_KEY_MISMATCH, "the image was made for another key");
 	if (st) {
-		free(memory);
+		ntc_image_free(memory);
 		return st;
 	}
-	entry = entry_of(memory, &image.body, ntc_key_digest(image.body.key), source);
-	if (!entry)
-		return ntc_reject(reason, NTC_ST_NO_MEMORY, "out of memory");
-	entry->stamp = image.stamp;
-	*out = entry;
+	*out = entry_of(memory, &image.body, image.stamp, ntc_key_digest(image.body.key), source);
 	return NTC_ST_OK;
 }
 
 enum ntc_status ntc_entry_from_segment(uint8_t *memory, size_t size, struct ntc_view key, const struct ntc_digest *digest,
 				       struct ntc_entry **out, struct ntc_reason *reason)
 {
-	struct ntc_entry *entry;
 	struct ntc_image image;
 	enum ntc_status st = ntc_image_parse_of(ntc_view(memory, size), key, &image, reason);
 
 	*out = NULL;
 	if (st) {
-		free(memory);
+		ntc_image_free(memory);
 		return st;
 	}
-	entry = entry_of(memory, &image.body, *digest, NTC_FROM_SEGMENT);
-	if (!entry)
-		return ntc_reject(reason, NTC_ST_NO_MEMORY, "out of memory");
-	entry->stamp = image.stamp;
-	*out = entry;
+	*out = entry_of(memory, &image.body, image.stamp, *digest, NTC_FROM_SEGMENT);
 	return NTC_ST_OK;
 }
 
@@ -175,7 +186,7 @@ enum ntc_status ntc_entry_from_fd(int fd, uint64_t size, struct ntc_view key, en
 		if (n <= 0) {
 			int saved = errno;
 
-			free(memory);
+			ntc_image_free(memory);
 			if (n == 0)
 				return ntc_reject(reason, NTC_ST_BAD_IMAGE, "the image is cut short");
 			return ntc_reject(reason, ntc_status_from_errno(saved), "reading the image: %s",
@@ -199,8 +210,7 @@ NTC_API void ntc_entry_unref(struct ntc_entry *entry)
 {
 	if (!entry || __atomic_sub_fetch(&entry->refs, 1, __ATOMIC_ACQ_REL))
 		return;
-	free(entry->memory);
-	free(entry);
+	free(entry->block);
 }
 
 /* --- reading ------------------------------------------------------------------------------ */

@@ -43,7 +43,7 @@ static void copy_it(void *ctx, const struct ntc_peek *peek)
 	struct copy *copy = ctx;
 
 	if (copy->memory && copy->len != peek->hit.len) {
-		free(copy->memory);
+		ntc_image_free(copy->memory);
 		copy->memory = NULL;
 	}
 	copy->len = peek->hit.len;
@@ -62,7 +62,7 @@ static bool read_segment(struct ntc_client *client, const struct ntc_key *key, s
 	if (ntc_peek_at(client, key, copy_it, &copy) && copy.memory)
 		return ntc_entry_from_segment(copy.memory, copy.len, ntc_key_view(key), &digest, entry,
 					      NULL) == NTC_ST_OK;
-	free(copy.memory);
+	ntc_image_free(copy.memory);
 	return false;
 }
 

@@ -42,6 +42,12 @@ void ntc_lane_leave(struct ntc_lane *lane);
 /* Whether there is something to take out. From outside of the lane. */
 bool ntc_lane_counted(const struct ntc_lane *lane);
 
+/* The hit on this digest is going to be counted: its place is wanted soon. */
+static inline void ntc_lane_prepare(const struct ntc_lane *lane, const struct ntc_digest *digest)
+{
+	__builtin_prefetch(&lane->counts[ntc_load32(digest->bytes) % NTC_LIMIT_HITS], 1);
+}
+
 /* Count a hit, in the lane. False: there is no place for another digest near this one's. */
 bool ntc_lane_count(struct ntc_lane *lane, const struct ntc_digest *digest, enum ntc_rung rung);
 

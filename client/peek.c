@@ -27,6 +27,7 @@ bool ntc_peek_at(struct ntc_client *client, const struct ntc_key *key, ntc_peek_
 
 	if (!lane)
 		return false;
+	ntc_lane_prepare(lane, &digest);
 	/* As long as somebody is in the lane it stays mapped. */
 	mapping = __atomic_load_n(&client->mapping, __ATOMIC_ACQUIRE);
 	/* A daemon that is gone says so in it: what its successor removes is not found here. */

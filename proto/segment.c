@@ -11,6 +11,9 @@ enum {
 	ROW_DATA_LEN = 16,
 };
 
+#define PAGE 4096u
+#define PREFETCHED (16 * PAGE)
+
 static const uint8_t magic[8] = { 'N', 'T', 'C', 'S', 'E', 'G', 'M', NTC_SEGMENT_VERSION };
 
 enum ntc_status ntc_segment_open(const void *bytes, size_t size, struct ntc_segment *segment,
@@ -62,34 +65,40 @@ void ntc_segment_groups(const struct ntc_digest *digest, uint64_t groups, uint64
 		out[1] ^= 1;
 }
 
-bool ntc_racing_equal(const uint64_t *shared, const void *with, size_t len)
+/* Up to 64 bytes, word by word, without an end before the end. */
+static bool equal_words(const uint64_t *shared, const uint8_t *with, size_t len)
 {
-	const uint8_t *p = with;
-	uint64_t differ = 0, word, last;
-	size_t i = 0;
+	uint64_t differ = 0, word;
+	size_t i;
 
-	for (; i + 8 <= len / 8; i += 8) {
-		uint64_t w[8];
-
-		memcpy(w, p + 8 * i, sizeof(w));
-		differ |= (ntc_racing_load(shared + i) ^ w[0]) | (ntc_racing_load(shared + i + 1) ^ w[1]);
-		differ |= (ntc_racing_load(shared + i + 2) ^ w[2]) | (ntc_racing_load(shared + i + 3) ^ w[3]);
-		differ |= (ntc_racing_load(shared + i + 4) ^ w[4]) | (ntc_racing_load(shared + i + 5) ^ w[5]);
-		differ |= (ntc_racing_load(shared + i + 6) ^ w[6]) | (ntc_racing_load(shared + i + 7) ^ w[7]);
-		if (differ)
-			return false;
-	}
-	for (; i < len / 8; i++) {
-		memcpy(&word, p + 8 * i, sizeof(word));
+	for (i = 0; i < len / 8; i++) {
+		memcpy(&word, with + 8 * i, sizeof(word));
 		differ |= ntc_racing_load(shared + i) ^ word;
 	}
 	if (len % 8) {
 		word = 0;
-		memcpy(&word, p + 8 * i, len % 8);
-		last = ntc_racing_load(shared + i);
-		differ |= (last ^ word) & ((UINT64_C(1) << len % 8 * 8) - 1);
+		memcpy(&word, with + 8 * i, len % 8);
+		differ |= (ntc_racing_load(shared + i) ^ word) & ((UINT64_C(1) << len % 8 * 8) - 1);
 	}
 	return differ == 0;
+}
+
+#ifndef NTC_RACING_ASM
+static bool ntc_racing_equal64(const uint64_t *shared, const uint8_t *with)
+{
+	return equal_words(shared, with, 64);
+}
+#endif
+
+bool ntc_racing_equal(const uint64_t *shared, const void *with, size_t len)
+{
+	const uint8_t *p = with;
+	size_t at = 0;
+
+	for (; at + 64 <= len; at += 64)
+		if (!ntc_racing_equal64(shared + at / 8, p + at))
+			return false;
+	return equal_words(shared + at / 8, p + at, len - at);
 }
 
 enum look { NOT_HERE, FOUND, CHANGING };
@@ -108,11 +117,23 @@ static bool image_of(const struct ntc_segment *segment, uint64_t where, struct n
 	return true;
 }
 
+/*
+ * What is looked at next, by page: finding where pages are takes as long as comparing the key, and can be done meanwhile. A
+ * prefetch has no effect but that, wherever it points.
+ */
+static void prefetch(const struct ntc_segment_hit *hit)
+{
+	for (size_t at = PAGE; at < hit->len && at <= PREFETCHED; at += PAGE)
+		__builtin_prefetch((const uint8_t *)hit->image + at);
+}
+
 /* Whether the image bears this key; all of it lies in the image. */
 static bool has_key(const struct ntc_segment_hit *hit, struct ntc_view key)
 {
 	uint32_t len = (uint32_t)ntc_racing_load(hit->image + BODY_KEY_NOTES / 8);
 
+	/* Behind the first load: its page is wanted first. */
+	prefetch(hit);
 	return len == key.len && key.len <= hit->len - BODY_KEY - NTC_STAMP_SIZE &&
 	       ntc_racing_equal(hit->image + BODY_KEY / 8, key.p, key.len);
 }

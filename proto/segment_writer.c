@@ -1,7 +1,7 @@
 /* The writer of the shared segment; see segment_writer.h. */
 #include "proto/segment_writer.h"
 
-#define BYTES_PER_SLOT 1024u           /* of the whole segment */
+#define BYTES_PER_SLOT 2048u           /* of the whole segment */
 #define GROW_BYTES (UINT64_C(1) << 20) /* memory is taken in steps of this */
 #define NOTHING UINT64_MAX
 
@@ -172,8 +172,9 @@ static struct ntc_segment_slot *slot_take(struct ntc_segment_writer *w, const st
 
 	for (unsigned i = 0; i < 2 * NTC_SEGMENT_GROUP; i++) {
 		if (slot_free(places.slot[i])) {
-			free_slots[i / NTC_SEGMENT_GROUP]++;
-			free_one[i / NTC_SEGMENT_GROUP] = places.slot[i];
+			/* The first: readers look there first. */
+			if (!free_slots[i / NTC_SEGMENT_GROUP]++)
+				free_one[i / NTC_SEGMENT_GROUP] = places.slot[i];
 		} else if (!victim && !block_read(w, block_of(places.slot[i])).used) {
 			victim = places.slot[i];
 		}
