@@ -95,11 +95,13 @@ products: $(PRODUCTS)
 	@:
 
 ## deps: install what building and testing need and this machine lacks (all, check and demo do it)
-.PHONY: deps deps-build
+.PHONY: deps deps-build deps-bench
 deps:
 	$(Q)CC='$(CC)' CXX='$(CXX)' tests/setup.sh
 deps-build:
 	$(Q)CC='$(CC)' CXX='$(CXX)' tests/setup.sh build
+deps-bench:
+	$(Q)tests/setup.sh bench
 
 # The NVRTC that `make deps` fetched, where there is no CUDA toolkit.
 FETCHED_NVRTC := $(firstword $(wildcard build/deps/nvrtc/nvidia/*/lib))
@@ -246,9 +248,13 @@ check-fault-run: $(PRODUCTS) $(FAULT_BIN)
 
 # --- benches ---------------------------------------------------------------------------------------
 ## bench: build the benches and run them, each for two minutes at most; ONLY=name runs those whose name has it
-.PHONY: bench bench-run
-bench: deps
+.PHONY: bench bench-run bench-quick
+bench: deps deps-bench
 	$(Q)$(MAKE) --no-print-directory bench-run
+## bench-quick: hits of 32 KiB beside what others reach, in less than a minute; figures in build/bench/results.json
+bench-quick: deps-build deps-bench
+	$(Q)$(MAKE) --no-print-directory products $(BUILD)/bench/hit
+	$(Q)NTC_TEST_BUILD='$(abspath $(BUILD))' $(BUILD)/bench/hit --size 32768 --turns 2
 BENCH_CHOSEN = $(sort $(if $(ONLY),$(foreach b,$(BENCH_BIN),$(if $(findstring $(ONLY),$(notdir $(b))),$(b))),$(BENCH_BIN)))
 bench-run: $(PRODUCTS) $(BENCH_CHOSEN)
 	$(Q)for program in $(BENCH_CHOSEN); do \

@@ -7,6 +7,9 @@
  * pinned to two processors; with more they go where they like. The systems of a size take turns, so that the machine's
  * moods meet all of them. Times are of single look-ups, less what reading the clock costs.
  *
+ * `attach` is what a process pays that was just forked and has nothing: opening and one look-up. `first-copy` is what it pays for each
+ * other entry that it reads for the first time; its pages are in memory, but not in this process.
+ *
  * The rows go to build/bench/results.json (results.h), and as a table to the output.
  */
 #include <dirent.h>
@@ -31,10 +34,12 @@
 #define SET_BYTES (256u << 20)
 #define KEYS_MAX 1000u
 #define TURN_NS (200 * NTC_NS_PER_MS)
-#define SAMPLES_MAX 200000u     /* of one client in one turn */
+#define SAMPLES_MAX 200000u /* of one client in one turn */
 #define CLIENTS_MAX 16u
 #define SIZES_MAX 8u
 #define SYSTEMS_MAX 24u
+#define FRESH 40u /* processes that attach, in one turn */
+#define FIRSTS 4u /* first reads of each */
 
 static struct {
 	size_t sizes[SIZES_MAX];
@@ -42,9 +47,9 @@ static struct {
 	unsigned clients[4], client_count;
 	const char *only, *below;
 	unsigned turns;
-} options = { .turns = 3 };
+} options = { .turns = 2 };
 
-static struct ntc_bench_row rows[SIZES_MAX * SYSTEMS_MAX * 4];
+static struct ntc_bench_row rows[SIZES_MAX * SYSTEMS_MAX * 6];
 static size_t row_count;
 
 /* What the processes of one turn share. */
@@ -196,7 +201,8 @@ struct figures {
 	double per_second;
 };
 
-static void take_turn(const struct hit_system *system, struct hit_set *set, unsigned clients, struct figures *figures)
+static void take_turn(const struct hit_system *system, struct hit_set *set, unsigned clients,
+		      struct figures *figures)
 {
 	pid_t pids[CLIENTS_MAX];
 
@@ -236,9 +242,70 @@ static void take_turn(const struct hit_system *system, struct hit_set *set, unsi
 	}
 }
 
-static void measure(const struct hit_system *system, struct hit_set *set, struct figures figures[4])
+/* --- processes that have nothing yet ---------------------------------------------------------- */
+
+static uint64_t timed_get(const struct hit_system *system, void *opened, struct hit_set *set, unsigned k,
+			  uint64_t began)
+{
+	uint64_t took;
+
+	if (system->get(opened, set, k) != hit_first(k))
+		ntc_bench_die("%s: another value", system->system);
+	took = ntc_clock_mono_ns() - began;
+	return took > clock_cost ? took - clock_cost : 0;
+}
+
+/* In a child: attach, then read some entries for the first time. */
+static void run_fresh(const struct hit_system *system, struct hit_set *set, unsigned from)
+{
+	struct client *out = &shared->clients[0];
+	uint64_t began = ntc_clock_mono_ns();
+	void *opened = system->open(set);
+
+	out->ns[0] = (uint32_t)timed_get(system, opened, set, from % set->count, began);
+	for (out->count = 1; out->count <= FIRSTS; out->count++)
+		out->ns[out->count] = (uint32_t)timed_get(
+			system, opened, set, (from + out->count) % set->count, ntc_clock_mono_ns());
+}
+
+/* Fresh processes, one after the other; what they took to attach, and for first reads. */
+static void take_fresh(const struct hit_system *system, struct hit_set *set, struct figures *attach,
+		       struct figures *first)
+{
+	for (unsigned n = 0; n < FRESH; n++) {
+		int status = 0;
+		pid_t pid;
+
+		memset(shared, 0, offsetof(struct shared, clients[0].ns[FIRSTS + 1]));
+		fflush(NULL);
+		pid = fork();
+		if (pid == 0) {
+			pin(getpid(), 1);
+			run_fresh(system, set, n * (FIRSTS + 1));
+			_exit(0);
+		}
+		if (pid < 0 || waitpid(pid, &status, 0) != pid || status)
+			ntc_bench_die("%s: a fresh process failed", system->system);
+		ntc_bench_add(&attach->times, shared->clients[0].ns[0]);
+		for (unsigned i = 1; i <= FIRSTS; i++)
+			ntc_bench_add(&first->times, shared->clients[0].ns[i]);
+	}
+}
+
+/* All of a turn of one system. */
+static void measure(const struct hit_system *system, struct hit_set *set, struct figures figures[4],
+		    struct figures *attach, struct figures *first)
 {
 	pid_t server = system->load(set);
+
+	if (server)
+		pin(server, 0);
+	if (strcmp(system->bench, "hit-copy") == 0 || strcmp(system->bench, "attach") == 0)
+		take_fresh(system, set, attach, first);
+	if (strcmp(system->bench, "attach") == 0) {
+		system->unload();
+		return;
+	}
 
 	for (unsigned c = 0; c < options.client_count; c++) {
 		if (server && options.clients[c] == 1)
@@ -250,24 +317,57 @@ static void measure(const struct hit_system *system, struct hit_set *set, struct
 	system->unload();
 }
 
-static bool wanted(const struct hit_system *system)
+static bool wanted(const struct hit_system *system, size_t size)
 {
+	if (size < system->least)
+		return false;
 	return !options.only || strstr(system->system, options.only) || strstr(system->bench, options.only);
+}
+
+static void add_row(const char *bench, const char *system, size_t size, unsigned clients, struct figures *f)
+{
+	struct ntc_bench_row row = { bench,
+				     system,
+				     size,
+				     clients,
+				     (double)ntc_bench_quantile(&f->times, 0.5),
+				     (double)ntc_bench_quantile(&f->times, 0.99),
+				     f->per_second };
+
+	/* One after the other: as many as the median says. */
+	if (f->times.count && !f->per_second)
+		row.ops_per_s = 1e9 / row.p50_ns;
+	if (f->times.count) {
+		printf("%-12s %-12s %8zu %7u %12.3f %12.3f %12.0f\n", bench, system, size, clients,
+		       row.p50_ns / 1e3, row.p99_ns / 1e3, row.ops_per_s);
+		rows[row_count++] = row;
+	}
+	ntc_bench_release(&f->times);
+	*f = (struct figures){ 0 };
+}
+
+/* The systems to be measured; how many. */
+static unsigned choose(const struct hit_system *systems[SYSTEMS_MAX], size_t size)
+{
+	static const struct hit_system *const all[] = { hit_floors, hit_peers, hit_ours };
+	unsigned count = 0;
+
+	if (wanted(&hit_floor_attach, size))
+		systems[count++] = &hit_floor_attach;
+	for (size_t i = 0; i < 3; i++)
+		for (const struct hit_system *s = all[i]; s->bench; s++)
+			if (wanted(s, size))
+				systems[count++] = s;
+	return count;
 }
 
 static void run_size(const char *below, size_t size)
 {
-	static const struct hit_system *const all[] = { hit_floors, hit_peers, hit_ours };
-	static struct figures figures[SYSTEMS_MAX][4];
+	static struct figures figures[SYSTEMS_MAX][4], attach[SYSTEMS_MAX], first[SYSTEMS_MAX];
 	const struct hit_system *systems[SYSTEMS_MAX];
+	unsigned count = choose(systems, size);
 	struct hit_set set;
-	unsigned count = 0;
 
-	memset(figures, 0, sizeof(figures));
-	for (size_t i = 0; i < 3; i++)
-		for (const struct hit_system *s = all[i]; s->bench; s++)
-			if (wanted(s))
-				systems[count++] = s;
 	for (unsigned turn = 0; turn < options.turns; turn++) {
 		struct ntc_bench_dir dir;
 		char *path;
@@ -277,23 +377,19 @@ static void run_size(const char *below, size_t size)
 		path = realpath(dir.path, NULL);
 		set_make(&set, path, size);
 		for (unsigned s = 0; s < count; s++)
-			measure(systems[s], &set, figures[s]);
+			measure(systems[s], &set, figures[s], &attach[s], &first[s]);
 		set_free(&set);
 		free(path);
 		ntc_bench_dir_remove(&dir);
 	}
 	for (unsigned s = 0; s < count; s++)
-		for (unsigned c = 0; c < options.client_count; c++) {
-			struct figures *f = &figures[s][c];
-			struct ntc_bench_row row = { systems[s]->bench, systems[s]->system, size, options.clients[c],
-						     (double)ntc_bench_quantile(&f->times, 0.5),
-						     (double)ntc_bench_quantile(&f->times, 0.99), f->per_second };
-
-			printf("%-12s %-12s %8zu %7u %12.3f %12.3f %12.0f\n", row.bench, row.system, size, row.clients,
-			       row.p50_ns / 1e3, row.p99_ns / 1e3, row.ops_per_s);
-			rows[row_count++] = row;
-			ntc_bench_release(&f->times);
-		}
+		for (unsigned c = 0; c < options.client_count; c++)
+			add_row(systems[s]->bench, systems[s]->system, size, options.clients[c],
+				&figures[s][c]);
+	for (unsigned s = 0; s < count; s++)
+		add_row("attach", systems[s]->system, size, 1, &attach[s]);
+	for (unsigned s = 0; s < count; s++)
+		add_row("first-copy", systems[s]->system, size, 1, &first[s]);
 	fflush(stdout);
 }
 
@@ -330,7 +426,8 @@ static void parse(int argc, char **argv)
 		else if (option == 'd')
 			options.below = optarg;
 		else
-			ntc_bench_die("usage: hit [--size BYTES]... [--clients N]... [--only WORD] [--turns N] [--dir DIR]");
+			ntc_bench_die("usage: hit [--size BYTES]... [--clients N]... [--only WORD] [--turns "
+				      "N] [--dir DIR]");
 	}
 	for (unsigned c = 0; c < options.client_count; c++)
 		if (options.clients[c] > CLIENTS_MAX)
@@ -355,10 +452,12 @@ int main(int argc, char **argv)
 	if (shared == MAP_FAILED)
 		ntc_bench_die("memory: %s", strerror(errno));
 	calibrate();
-	printf("Hits: look-up by digest, comparison of a whole key of 2 KiB, then the value copied, or one byte of each\n"
+	printf("Hits: look-up by digest, comparison of a whole key of 2 KiB, then the value copied, or one "
+	       "byte of each\n"
 	       "4 KiB looked at in place. Microseconds, less %llu ns for the clock.\n\n",
 	       (unsigned long long)clock_cost);
-	printf("%-12s %-12s %8s %7s %12s %12s %12s\n", "bench", "system", "bytes", "clients", "median", "p99", "a second");
+	printf("%-12s %-12s %8s %7s %12s %12s %12s\n", "bench", "system", "bytes", "clients", "median", "p99",
+	       "a second");
 	for (unsigned i = 0; i < options.size_count; i++)
 		run_size(options.below, options.sizes[i]);
 	ntc_bench_results_write(rows, row_count);

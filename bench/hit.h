@@ -16,22 +16,22 @@
 
 #include "ntcache.h"
 
-#define HIT_KEY_TEXT 2000u      /* bytes of the key's one long field */
-#define HIT_STEP 4096u          /* in place: one byte of so many is looked at */
+#define HIT_KEY_TEXT 2000u /* bytes of the key's one long field */
+#define HIT_STEP 4096u     /* in place: one byte of so many is looked at */
 
 struct hit_entry {
 	struct ntc_key *key;
 	const uint8_t *key_bytes;
 	size_t key_len;
-	char name[33];          /* the digest in hexadecimal */
+	char name[33]; /* the digest in hexadecimal */
 };
 
 struct hit_set {
-	const char *dir;        /* a private directory, on a disk */
-	size_t size;            /* of a value */
+	const char *dir; /* a private directory, on a disk */
+	size_t size;     /* of a value */
 	unsigned count;
 	struct hit_entry *entries;
-	uint8_t *record;        /* scratch: key and value */
+	uint8_t *record; /* scratch: key and value */
 	size_t record_max;
 };
 
@@ -42,7 +42,8 @@ size_t hit_record(struct hit_set *set, unsigned k);
 uint8_t hit_first(unsigned k);
 
 struct hit_system {
-	const char *bench, *system;     /* as in results.json */
+	const char *bench, *system; /* as in results.json */
+	size_t least;               /* smallest value with which it can be */
 	/* Hold the set; by the bench. Returns the process that serves it, or 0. */
 	pid_t (*load)(struct hit_set *set);
 	void (*unload)(void);
@@ -52,6 +53,10 @@ struct hit_system {
 	uint8_t (*get)(void *opened, const struct hit_set *set, unsigned k);
 };
 
-extern const struct hit_system hit_ours[], hit_peers[], hit_floors[]; /* each ends with one without a name */
+/* Each ends with one without a name. */
+extern const struct hit_system hit_ours[], hit_peers[], hit_floors[];
+
+/* The least that attaching to somebody's shared memory takes: connect, be sent two descriptors, map one. */
+extern const struct hit_system hit_floor_attach;
 
 #endif

@@ -51,36 +51,51 @@ static void unload_memory(void)
 	close(memory_fd);
 }
 
-static void *open_memory(struct hit_set *set)
-{
-	uint8_t *out = malloc(set->record_max);
+/* A mapping of its own: what the parent has touched is not touched here. */
+struct mapped {
+	const uint8_t *at;
+	uint8_t *out;
+};
 
-	check(out != NULL, "memory");
-	return out;
+static struct mapped *map_memory(struct hit_set *set, int fd)
+{
+	struct mapped *mapped = malloc(sizeof(*mapped) + set->record_max);
+
+	check(mapped != NULL, "memory");
+	mapped->out = (uint8_t *)(mapped + 1);
+	mapped->at = mmap(NULL, memory_size, PROT_READ, MAP_SHARED, fd, 0);
+	check(mapped->at != MAP_FAILED, "memory");
+	return mapped;
 }
 
-static const uint8_t *record_at(const struct hit_set *set, unsigned k)
+static void *open_memory(struct hit_set *set)
 {
-	const uint8_t *record = memory + k * stride;
+	return map_memory(set, memory_fd);
+}
+
+static const uint8_t *record_at(const struct mapped *mapped, const struct hit_set *set, unsigned k)
+{
+	const uint8_t *record = mapped->at + k * stride;
 
 	if (memcmp(record, set->entries[k].key_bytes, set->entries[k].key_len) != 0)
 		ntc_bench_die("entry %u is not there", k);
 	return record + set->entries[k].key_len;
 }
 
-static uint8_t get_memory(void *out, const struct hit_set *set, unsigned k)
+static uint8_t get_memory(void *opened, const struct hit_set *set, unsigned k)
 {
-	memcpy(out, record_at(set, k), set->size);
-	__asm__ volatile("" : : "r"(out) : "memory");
-	return *(uint8_t *)out;
+	struct mapped *mapped = opened;
+
+	memcpy(mapped->out, record_at(mapped, set, k), set->size);
+	__asm__ volatile("" : : "r"(mapped->out) : "memory");
+	return mapped->out[0];
 }
 
-static uint8_t look_memory(void *out, const struct hit_set *set, unsigned k)
+static uint8_t look_memory(void *opened, const struct hit_set *set, unsigned k)
 {
-	const volatile uint8_t *value = record_at(set, k);
+	const volatile uint8_t *value = record_at(opened, set, k);
 	uint8_t all = 0;
 
-	(void)out;
 	for (size_t at = HIT_STEP; at < set->size; at += HIT_STEP)
 		all ^= value[at];
 	(void)all;
@@ -91,8 +106,9 @@ static uint8_t look_memory(void *out, const struct hit_set *set, unsigned k)
 
 enum { ASK = 64, CLIENTS_MAX = 64 };
 
-static char path[108];      /* what a socket's name may have */
+static char path[108]; /* what a socket's name may have */
 static pid_t server;
+static int greets;
 
 static void send_all(int fd, const uint8_t *bytes, size_t len)
 {
@@ -104,6 +120,30 @@ static void send_all(int fd, const uint8_t *bytes, size_t len)
 		bytes += n;
 		len -= (size_t)n;
 	}
+}
+
+/* Who connects is sent the memory, twice, with as many bytes as a greeting has; nobody reads them but who attaches. */
+static void greet(int fd)
+{
+	uint8_t greeting[96] = { 0 };
+	struct iovec iov = { greeting, sizeof(greeting) };
+	union {
+		struct cmsghdr header;
+		uint8_t room[CMSG_SPACE(2 * sizeof(int))];
+	} control = { { 0 } };
+	struct msghdr message = { .msg_iov = &iov,
+				  .msg_iovlen = 1,
+				  .msg_control = control.room,
+				  .msg_controllen = sizeof(control.room) };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+	int fds[2] = { memory_fd, memory_fd };
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(fds));
+	memcpy(CMSG_DATA(c), fds, sizeof(fds));
+	if (sendmsg(fd, &message, MSG_NOSIGNAL) < 0)
+		close(fd);
 }
 
 /* One loop for all: a question of 64 bytes, whose first four are the number, is answered with that record. */
@@ -123,13 +163,17 @@ static void serve(int listener, const struct hit_set *set)
 
 			if (events[i].data.fd == listener) {
 				event.data.fd = accept(listener, NULL, NULL);
+				if (event.data.fd >= 0 && greets)
+					greet(event.data.fd);
 				if (event.data.fd >= 0)
-					check(epoll_ctl(epoll, EPOLL_CTL_ADD, event.data.fd, &event) == 0, "epoll");
+					check(epoll_ctl(epoll, EPOLL_CTL_ADD, event.data.fd, &event) == 0,
+					      "epoll");
 			} else if (recv(events[i].data.fd, ask, ASK, 0) != ASK) {
 				close(events[i].data.fd);
 			} else {
 				memcpy(&k, ask, sizeof(k));
-				send_all(events[i].data.fd, memory + k * stride, set->entries[k].key_len + set->size);
+				send_all(events[i].data.fd, memory + k * stride,
+					 set->entries[k].key_len + set->size);
 			}
 		}
 	}
@@ -144,7 +188,8 @@ static pid_t load_socket(struct hit_set *set)
 	if (snprintf(path, sizeof(path), "%s/floor.sock", set->dir) >= (int)sizeof(path))
 		ntc_bench_die("%s is too long for a socket", set->dir);
 	memcpy(address.sun_path, path, sizeof(path));
-	check(bind(listener, (struct sockaddr *)&address, sizeof(address)) == 0 && listen(listener, 64) == 0, path);
+	check(bind(listener, (struct sockaddr *)&address, sizeof(address)) == 0 && listen(listener, 64) == 0,
+	      path);
 	fflush(NULL);
 	server = fork();
 	if (server == 0) {
@@ -204,9 +249,37 @@ static uint8_t get_socket(void *opened, const struct hit_set *set, unsigned k)
 	return asker->in[entry->key_len];
 }
 
+static pid_t load_greeter(struct hit_set *set)
+{
+	pid_t pid;
+
+	greets = 1;
+	pid = load_socket(set);
+	greets = 0;
+	return pid;
+}
+
+static void *attach(struct hit_set *set)
+{
+	struct asker *asker = open_socket(set);
+	uint8_t greeting[96], room[CMSG_SPACE(2 * sizeof(int))];
+	struct iovec iov = { greeting, sizeof(greeting) };
+	struct msghdr message = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof(room)
+	};
+	int fds[2];
+
+	check(recvmsg(asker->fd, &message, MSG_CMSG_CLOEXEC) == sizeof(greeting), "the greeting");
+	memcpy(fds, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(fds));
+	return map_memory(set, fds[1]);
+}
+
+const struct hit_system hit_floor_attach = { "attach",      "floor-socket", 0,         load_greeter,
+					     unload_socket, attach,         get_memory };
+
 const struct hit_system hit_floors[] = {
-	{ "hit-copy", "floor-shm", load_memory, unload_memory, open_memory, get_memory },
-	{ "hit-inplace", "floor-shm", load_memory, unload_memory, open_memory, look_memory },
-	{ "hit-socket", "floor-socket", load_socket, unload_socket, open_socket, get_socket },
+	{ "hit-copy", "floor-shm", 0, load_memory, unload_memory, open_memory, get_memory },
+	{ "hit-inplace", "floor-shm", 0, load_memory, unload_memory, open_memory, look_memory },
+	{ "hit-socket", "floor-socket", 0, load_socket, unload_socket, open_socket, get_socket },
 	{ 0 },
 };

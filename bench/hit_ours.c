@@ -26,7 +26,8 @@ static pid_t load(struct hit_set *set, const char *segment_size)
 		struct ntc_part_data part = { "value", set->record + len - set->size, set->size };
 		struct ntc_entry *entry;
 
-		if (ntc_entry_new(set->entries[k].key, NULL, &part, 1, &entry) || ntc_put(client, NULL, entry, 1) < 0)
+		if (ntc_entry_new(set->entries[k].key, NULL, &part, 1, &entry) ||
+		    ntc_put(client, NULL, entry, 1) < 0)
 			ntc_bench_die("a put: %s", ntc_last_error());
 		ntc_entry_unref(entry);
 	}
@@ -58,10 +59,15 @@ static void unload(void)
 
 static void *open_client(struct hit_set *set)
 {
-	struct ntc_client *client = ntc_bench_client(&ntcached);
-
 	(void)set;
-	/* Who only peeks never connects. */
+	return ntc_bench_client(&ntcached);
+}
+
+/* Who only peeks never connects. */
+static void *open_attached(struct hit_set *set)
+{
+	struct ntc_client *client = open_client(set);
+
 	if (ntc_ping(client, NTC_NO_TIMEOUT, NULL))
 		ntc_bench_die("the daemon: %s", ntc_last_error());
 	return client;
@@ -138,10 +144,11 @@ static uint8_t get_in_place(void *client, const struct hit_set *set, unsigned k)
 	return looked.first;
 }
 
+/* Small entries have no files: they are in the index, and asked for. */
 const struct hit_system hit_ours[] = {
-	{ "hit-copy", "ntcache", load_segment, unload, open_client, get_copied },
-	{ "hit-inplace", "ntcache", load_segment, unload, open_client, get_in_place },
-	{ "hit-blob", "ntcache", load_files, unload, open_client, get_file },
-	{ "hit-socket", "ntcache", load_segment, unload, open_client, get_asked },
+	{ "hit-copy", "ntcache", 0, load_segment, unload, open_client, get_copied },
+	{ "hit-inplace", "ntcache", 0, load_segment, unload, open_attached, get_in_place },
+	{ "hit-blob", "ntcache", 8192, load_files, unload, open_client, get_file },
+	{ "hit-socket", "ntcache", 0, load_segment, unload, open_client, get_asked },
 	{ 0 },
 };

@@ -64,7 +64,8 @@ static char socket_path[108]; /* what a socket's name may have */
 
 static void name_socket(const struct hit_set *set, const char *name)
 {
-	if (snprintf(socket_path, sizeof(socket_path), "%s/%s.sock", set->dir, name) >= (int)sizeof(socket_path))
+	if (snprintf(socket_path, sizeof(socket_path), "%s/%s.sock", set->dir, name) >=
+	    (int)sizeof(socket_path))
 		ntc_bench_die("%s is too long for a socket", set->dir);
 }
 
@@ -188,13 +189,14 @@ static pid_t load_redis(struct hit_set *set)
 	struct line *line;
 
 	name_socket(set, "redis");
-	spawn("redis-server", "--port", "0", "--unixsocket", socket_path, "--save", "", "--appendonly", "no", "--dir",
-	      set->dir, "--loglevel", "warning", NULL);
+	spawn("redis-server", "--port", "0", "--unixsocket", socket_path, "--save", "", "--appendonly", "no",
+	      "--dir", set->dir, "--loglevel", "warning", NULL);
 	line = open_line(set);
 	for (unsigned k = 0; k < set->count; k++) {
 		char head[128];
 		size_t len = hit_record(set, k), ignored;
-		int n = snprintf(head, sizeof(head), "*3\r\n$3\r\nSET\r\n$32\r\n%s\r\n$%zu\r\n", set->entries[k].name, len);
+		int n = snprintf(head, sizeof(head), "*3\r\n$3\r\nSET\r\n$32\r\n%s\r\n$%zu\r\n",
+				 set->entries[k].name, len);
 
 		send_all(line, head, (size_t)n);
 		send_all(line, set->record, len);
@@ -349,7 +351,8 @@ static uint8_t get_lmdb(void *opened, const struct hit_set *set, unsigned k, int
 
 	check_lmdb(mdb_txn_renew(l->txn), "renew");
 	check_lmdb(mdb_get(l->txn, l->dbi, &key, &value), "a get");
-	first = copied ? take(set, k, value.mv_data, value.mv_size, l->out) : look(set, k, value.mv_data, value.mv_size);
+	first = copied ? take(set, k, value.mv_data, value.mv_size, l->out)
+		       : look(set, k, value.mv_data, value.mv_size);
 	mdb_txn_reset(l->txn);
 	return first;
 }
@@ -398,9 +401,15 @@ static pid_t load_sqlite(struct hit_set *set)
 
 	snprintf(sqlite_path, sizeof(sqlite_path), "%s/sqlite", set->dir);
 	check_sqlite(sqlite3_open(sqlite_path, &db) == SQLITE_OK, db, "opening");
-	check_sqlite(sqlite3_exec(db, "PRAGMA journal_mode=WAL; CREATE TABLE e (k TEXT PRIMARY KEY, v BLOB) WITHOUT ROWID;"
-				      "BEGIN", NULL, NULL, NULL) == SQLITE_OK, db, "the table");
-	check_sqlite(sqlite3_prepare_v2(db, "INSERT INTO e VALUES (?, ?)", -1, &put, NULL) == SQLITE_OK, db, "a put");
+	check_sqlite(
+		sqlite3_exec(
+			db,
+			"PRAGMA journal_mode=WAL; CREATE TABLE e (k TEXT PRIMARY KEY, v BLOB) WITHOUT ROWID;"
+			"BEGIN",
+			NULL, NULL, NULL) == SQLITE_OK,
+		db, "the table");
+	check_sqlite(sqlite3_prepare_v2(db, "INSERT INTO e VALUES (?, ?)", -1, &put, NULL) == SQLITE_OK, db,
+		     "a put");
 	for (unsigned k = 0; k < set->count; k++) {
 		size_t len = hit_record(set, k);
 
@@ -410,7 +419,9 @@ static pid_t load_sqlite(struct hit_set *set)
 		sqlite3_reset(put);
 	}
 	sqlite3_finalize(put);
-	check_sqlite(sqlite3_exec(db, "COMMIT; PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL) == SQLITE_OK, db, "commit");
+	check_sqlite(sqlite3_exec(db, "COMMIT; PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL) ==
+			     SQLITE_OK,
+		     db, "commit");
 	sqlite3_close(db);
 	return 0;
 }
@@ -420,11 +431,13 @@ static void *open_sqlite(struct hit_set *set)
 	struct lite *l = calloc(1, sizeof(*l));
 
 	check(l != NULL, "memory");
-	check_sqlite(sqlite3_open_v2(sqlite_path, &l->db, SQLITE_OPEN_READWRITE, NULL) == SQLITE_OK, l->db, "opening");
-	check_sqlite(sqlite3_exec(l->db, "PRAGMA cache_size=-65536; PRAGMA mmap_size=4294967296", NULL, NULL, NULL) ==
-			     SQLITE_OK, l->db, "its cache");
-	check_sqlite(sqlite3_prepare_v2(l->db, "SELECT v FROM e WHERE k = ?", -1, &l->get, NULL) == SQLITE_OK, l->db,
-		     "a get");
+	check_sqlite(sqlite3_open_v2(sqlite_path, &l->db, SQLITE_OPEN_READWRITE, NULL) == SQLITE_OK, l->db,
+		     "opening");
+	check_sqlite(sqlite3_exec(l->db, "PRAGMA cache_size=-65536; PRAGMA mmap_size=4294967296", NULL, NULL,
+				  NULL) == SQLITE_OK,
+		     l->db, "its cache");
+	check_sqlite(sqlite3_prepare_v2(l->db, "SELECT v FROM e WHERE k = ?", -1, &l->get, NULL) == SQLITE_OK,
+		     l->db, "a get");
 	l->out = malloc(set->size);
 	check(l->out != NULL, "memory");
 	return l;
@@ -514,12 +527,12 @@ static uint8_t get_file_xxh3(void *opened, const struct hit_set *set, unsigned k
 }
 
 const struct hit_system hit_peers[] = {
-	{ "hit-copy", "redis", load_redis, unload_server, open_line, get_redis },
-	{ "hit-copy", "memcached", load_memcached, unload_server, open_line, get_memcached },
-	{ "hit-copy", "sqlite", load_sqlite, unload_sqlite, open_sqlite, get_sqlite },
-	{ "hit-copy", "file", load_file, unload_file, open_file, get_file },
-	{ "hit-copy", "file-xxh3", load_file, unload_file, open_file, get_file_xxh3 },
-	{ "hit-copy", "lmdb", load_lmdb, unload_lmdb, open_lmdb, get_lmdb_copied },
-	{ "hit-inplace", "lmdb", load_lmdb, unload_lmdb, open_lmdb, get_lmdb_in_place },
+	{ "hit-copy", "redis", 0, load_redis, unload_server, open_line, get_redis },
+	{ "hit-copy", "memcached", 0, load_memcached, unload_server, open_line, get_memcached },
+	{ "hit-copy", "sqlite", 0, load_sqlite, unload_sqlite, open_sqlite, get_sqlite },
+	{ "hit-copy", "file", 0, load_file, unload_file, open_file, get_file },
+	{ "hit-copy", "file-xxh3", 0, load_file, unload_file, open_file, get_file_xxh3 },
+	{ "hit-copy", "lmdb", 0, load_lmdb, unload_lmdb, open_lmdb, get_lmdb_copied },
+	{ "hit-inplace", "lmdb", 0, load_lmdb, unload_lmdb, open_lmdb, get_lmdb_in_place },
 	{ 0 },
 };

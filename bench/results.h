@@ -11,7 +11,7 @@
 #include <stddef.h>
 
 struct ntc_bench_row {
-	const char *bench, *system;     /* borrowed until they are written */
+	const char *bench, *system; /* borrowed until they are written */
 	size_t size;
 	unsigned clients;
 	double p50_ns, p99_ns, ops_per_s;

@@ -2,8 +2,9 @@
 # Install what building and testing ntcached needs and this machine lacks (`make deps` runs this).
 #
 #     tests/setup.sh build     what building and the tests link with: Debian packages
+#     tests/setup.sh bench     what the benches measure beside ours: Debian packages
 #     tests/setup.sh nvrtc     a compiler for CUDA kernels, where there is none: NVRTC from PyPI, below build/deps
-#     tests/setup.sh           both
+#     tests/setup.sh           build and nvrtc
 #
 # Silent, fast and without network when everything is there. Installs with apt-get as root or with a sudo that
 # asks for no password; otherwise prints the command to run. NTC_NO_INSTALL=1: say what is missing, install nothing.
@@ -80,13 +81,19 @@ install_packages() { # package...
 	rm -f "$quiet"
 }
 
-setup_build() {
-	find_missing
+find_missing_bench() {
+	library liblmdb-dev lmdb
+	need redis-server have redis-server
+	need memcached have memcached
+}
+
+setup_packages() { # the function that finds what is missing
+	"$1"
 	[ -n "$missing" ] || return 0
 	# shellcheck disable=SC2086 # words are meant
 	install_packages $missing
 	missing=
-	find_missing
+	"$1"
 	if [ -n "$missing" ]; then
 		say "installed, and still not found:$missing"
 		exit 1
@@ -145,11 +152,12 @@ setup_nvrtc() {
 }
 
 case ${1:-all} in
-build) setup_build ;;
+build) setup_packages find_missing ;;
+bench) setup_packages find_missing_bench ;;
 nvrtc) setup_nvrtc ;;
-all) setup_build && setup_nvrtc ;;
+all) setup_packages find_missing && setup_nvrtc ;;
 *)
-	say "usage: tests/setup.sh [build|nvrtc]"
+	say "usage: tests/setup.sh [build|bench|nvrtc]"
 	exit 2
 	;;
 esac
