@@ -95,6 +95,10 @@ size_t ntc_server_counters(struct ntc_server *server, uint8_t *out, size_t cap)
 	n = ntc_counter_add(list, n, "", "expired_bytes", store.expired_bytes);
 	n = ntc_counter_add(list, n, "", "quarantined", store.quarantined);
 	n = ntc_counter_add(list, n, "", "adopted", store.adopted);
+	n = ntc_counter_add(list, n, "", "rows_dropped", store.dropped_rows);
+	n = ntc_counter_add(list, n, "", "files_swept", store.swept);
+	n = ntc_counter_add(list, n, "", "rebuilds", store.rebuilds);
+	n = ntc_counter_add(list, n, "", "recovering", store.recovering);
 	n = ntc_counter_add(list, n, "", "segment_size", segment.size);
 	n = ntc_counter_add(list, n, "", "segment_entries", segment.entries);
 	n = ntc_counter_add(list, n, "", "segment_bytes", segment.bytes);

@@ -393,23 +393,17 @@ static int walk_one(void *ctx, const char *name)
 	return w->st ? 1 : 0;
 }
 
-enum ntc_status ntc_blobs_each(struct ntc_blobs *blobs,
+enum ntc_status ntc_blobs_each(struct ntc_blobs *blobs, unsigned shard,
 			       enum ntc_status (*each)(void *ctx, const struct ntc_digest *digest), void *ctx,
 			       uint64_t *strangers)
 {
-	*strangers = 0;
-	for (unsigned shard = 0; shard < NTC_BLOB_SHARDS; shard++) {
-		struct walk w = { .each = each, .ctx = ctx, .strangers = strangers };
-		int err;
+	struct walk w = { .each = each, .ctx = ctx, .strangers = strangers };
+	int err;
 
-		shard_name(shard, w.shard);
-		err = ntc_sys_list(blobs->domain, w.shard, walk_one, &w);
-		if (err == -ENOENT)
-			continue;
-		if (w.st)
-			return w.st;
-		if (err)
-			return ntc_status_from_errno(-err);
-	}
-	return NTC_ST_OK;
+	*strangers = 0;
+	shard_name(shard, w.shard);
+	err = ntc_sys_list(blobs->domain, w.shard, walk_one, &w);
+	if (w.st)
+		return w.st;
+	return err && err != -ENOENT ? ntc_status_from_errno(-err) : NTC_ST_OK;
 }

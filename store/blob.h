@@ -94,8 +94,8 @@ enum ntc_status ntc_blobs_sweep(struct ntc_blobs *blobs, uint64_t *swept);
 /* The same in quarantine; the writer's too. */
 enum ntc_status ntc_blobs_sweep_quarantine(struct ntc_blobs *blobs, uint64_t *swept);
 
-/* Call `each` with every digest that has a file; *strangers counts other names met. */
-enum ntc_status ntc_blobs_each(struct ntc_blobs *blobs,
+/* Call `each` with every digest that has a file in the shard; *strangers counts other names met. */
+enum ntc_status ntc_blobs_each(struct ntc_blobs *blobs, unsigned shard,
 			       enum ntc_status (*each)(void *ctx, const struct ntc_digest *digest), void *ctx,
 			       uint64_t *strangers);
 

@@ -204,6 +204,25 @@ static void compare(struct ntc_store *store, struct ntc_op *op, const struct ntc
 	send_load(store, load, entry);
 }
 
+/* Have the disk asked for what the table does not know, `op` and what comes after it waiting. */
+static void look(struct ntc_store *store, struct ntc_op *op)
+{
+	struct ntc_pending *pending = ntc_pending_get(&store->pending, &op->digest);
+	struct ntc_op *look = pending ? ntc_store_op_new(store, NTC_OP_LOOK, &op->digest, NULL) : NULL;
+
+	if (!look) {
+		ntc_pending_settle(&store->pending, pending);
+		answer(store, op, NTC_ST_NO_MEMORY);
+		return;
+	}
+	pending->comparing = true;
+	ntc_op_unpop(&pending->waiting, op);
+	look->entries = store->table.count;
+	look->row.used = store->recency;
+	look->row.used_age = ntc_age_read(&store->age, ntc_clock_wall_ns());
+	ntc_queue_push(&store->writer.queue, look);
+}
+
 static void decide(struct ntc_store *store, struct ntc_op *op, const struct known *known)
 {
 	if (op->type == NTC_OP_LOAD)
@@ -216,15 +235,18 @@ static void decide(struct ntc_store *store, struct ntc_op *op, const struct know
 		answer(store, op, NTC_ST_OK);
 }
 
-/* One call, against what is there now. `compared` is a compare that just came back well, or NULL. */
+/* One call, against what is there now. `compared` is a compare or look that just came back well, or NULL. */
 static void step(struct ntc_store *store, struct ntc_op *op, const struct ntc_op *compared)
 {
 	struct ntc_pending *pending = ntc_pending_find(&store->pending, &op->digest);
 	struct ntc_entry *entry = ntc_table_find(&store->table, &op->digest);
 
-	if (pending && pending->image)
+	/* What is on its way to the writer decides what will be there. */
+	if (!entry && !compared && !(pending && pending->jobs) && ntc_recovery_hides(store, &op->digest))
+		look(store, op);
+	else if (pending && pending->image)
 		decide(store, op, &(struct known){ .image = pending->image, .fd = -1, .row = &pending->row });
-	else if (entry && compared && compared->generation == entry->generation)
+	else if (entry && compared && compared->image && compared->generation == entry->generation)
 		decide(store, op, &(struct known){ .image = compared->image, .fd = compared->fd, .row = &compared->row });
 	else if (entry && op->type == NTC_OP_LOAD)
 		send_load(store, op, entry);
@@ -356,24 +378,19 @@ static void verify_done(struct ntc_store *store, struct ntc_op *op)
 	answer(store, op, op->st == NTC_ST_NOT_FOUND ? NTC_ST_BAD_IMAGE : op->st);
 }
 
-/* Decide everything that waited, and what comes to wait meanwhile. */
-static void compare_done(struct ntc_store *store, struct ntc_op *compared)
+/*
+ * Decide everything that waited for a compare or look, and what comes to wait meanwhile. `unknown`: nobody knows
+ * what is there, so nobody is told that it is known, or put over it.
+ */
+static void drain(struct ntc_store *store, struct ntc_pending *pending, struct ntc_op *compared, bool unknown)
 {
-	struct ntc_pending *pending = ntc_pending_find(&store->pending, &compared->digest);
-	struct ntc_entry *entry = ntc_table_find(&store->table, &compared->digest);
 	enum ntc_status st = compared->st;
 	struct ntc_op_list failed = { 0 };
 	struct ntc_op *op;
 
-	pending->comparing = false;
-	if (entry && entry->generation == compared->generation && st) {
-		if (st == NTC_ST_BAD_IMAGE || st == NTC_ST_NOT_FOUND) {
-			drop(store, entry, st == NTC_ST_BAD_IMAGE);
-		} else {
-			/* Nobody knows what is there: nobody is told that it is known, or put over it. */
-			failed = pending->waiting;
-			pending->waiting = (struct ntc_op_list){ 0 };
-		}
+	if (unknown) {
+		failed = pending->waiting;
+		pending->waiting = (struct ntc_op_list){ 0 };
 	}
 	pending->draining = true;
 	while (!pending->comparing && (op = ntc_op_pop(&pending->waiting)))
@@ -383,6 +400,34 @@ static void compare_done(struct ntc_store *store, struct ntc_op *compared)
 	ntc_store_op_free(store, compared);
 	while ((op = ntc_op_pop(&failed)))
 		answer(store, op, st);
+}
+
+static void compare_done(struct ntc_store *store, struct ntc_op *compared)
+{
+	struct ntc_pending *pending = ntc_pending_find(&store->pending, &compared->digest);
+	struct ntc_entry *entry = ntc_table_find(&store->table, &compared->digest);
+	enum ntc_status st = compared->st;
+	bool gone = st == NTC_ST_BAD_IMAGE || st == NTC_ST_NOT_FOUND;
+	bool same = entry && entry->generation == compared->generation;
+
+	pending->comparing = false;
+	if (same && gone)
+		drop(store, entry, st == NTC_ST_BAD_IMAGE);
+	drain(store, pending, compared, same && st && !gone);
+}
+
+static void look_done(struct ntc_store *store, struct ntc_op *looked)
+{
+	struct ntc_pending *pending = ntc_pending_find(&store->pending, &looked->digest);
+
+	pending->comparing = false;
+	store->stats.quarantined += looked->found.damaged;
+	if (looked->had_row && !looked->st) {
+		store->stats.adopted += looked->count;
+		ntc_recovery_enter(store, &looked->row);
+	}
+	drain(store, pending, looked, looked->st != NTC_ST_OK);
+	ntc_store_evict(store);
 }
 
 void ntc_store_entry_done(struct ntc_store *store, struct ntc_op *op)
@@ -399,6 +444,9 @@ void ntc_store_entry_done(struct ntc_store *store, struct ntc_op *op)
 		break;
 	case NTC_OP_COMPARE:
 		compare_done(store, op);
+		break;
+	case NTC_OP_LOOK:
+		look_done(store, op);
 		break;
 	case NTC_OP_SUSPECT:
 		suspect_done(store, op);
@@ -421,7 +469,8 @@ static void load(struct ntc_store *store, const struct ntc_digest *digest, const
 	struct ntc_op *op;
 
 	/* The common miss allocates nothing. An image in memory is in the table too. */
-	if (!ntc_table_find(&store->table, digest) && !ntc_pending_waits(ntc_pending_find(&store->pending, digest))) {
+	if (!ntc_table_find(&store->table, digest) && !ntc_pending_waits(ntc_pending_find(&store->pending, digest)) &&
+	    !ntc_recovery_hides(store, digest)) {
 		fn(ctx, NTC_ST_NOT_FOUND, NULL);
 		return;
 	}

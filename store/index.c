@@ -22,7 +22,8 @@
 	"value, used_age, producer, name"
 
 enum statement {
-	BEGIN, COMMIT, ROLLBACK, FIND, FIND_IMAGE, LIST, CHEAPEST, EACH, GET, PUT, PUT_IMAGE, REMOVE, REMOVE_IMAGE, TOUCH,
+	BEGIN, COMMIT, ROLLBACK, FIND, FIND_IMAGE, LIST, CHEAPEST, EACH, SHARD, GET, PUT, PUT_IMAGE, REMOVE, REMOVE_IMAGE,
+	TOUCH,
 	SET, FORGET,
 	STATEMENTS,
 };
@@ -37,6 +38,7 @@ static const char *const sql[STATEMENTS] = {
 	[LIST] = "SELECT " COLUMNS " FROM entry WHERE digest > ?1 AND (?2 = 0 OR kind = ?2) ORDER BY digest LIMIT ?3",
 	[CHEAPEST] = "SELECT " COLUMNS " FROM entry WHERE pinned = 0 ORDER BY value LIMIT ?1",
 	[EACH] = "SELECT " COLUMNS " FROM entry",
+	[SHARD] = "SELECT digest, image FROM entry WHERE digest >= ?1 AND digest <= ?2 ORDER BY digest",
 	[GET] = "SELECT bytes FROM value WHERE name = ?1",
 	[PUT] = "INSERT OR REPLACE INTO entry (" COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, "
 		"?12, ?13, ?14, ?15, ?16, ?17)",
@@ -85,14 +87,21 @@ enum ntc_status ntc_index_status(int rc)
 
 const char *ntc_index_error(const struct ntc_index *index)
 {
-	return index && index->db ? sqlite3_errmsg(index->db) : "out of memory";
+	if (!index)
+		return "there is none";
+	return index->db ? sqlite3_errmsg(index->db) : "out of memory";
 }
 
 /* The statement, ready for binding; NULL with *st. */
 static sqlite3_stmt *prepare(struct ntc_index *index, enum statement which, enum ntc_status *st)
 {
-	sqlite3_stmt **stmt = &index->statements[which];
+	sqlite3_stmt **stmt;
 
+	/* There is none while it could not be opened: see index.h. */
+	*st = NTC_ST_IO;
+	if (!index)
+		return NULL;
+	stmt = &index->statements[which];
 	*st = NTC_ST_OK;
 	if (!*stmt)
 		*st = ntc_index_status(sqlite3_prepare_v3(index->db, sql[which], -1, SQLITE_PREPARE_PERSISTENT, stmt, NULL));
@@ -239,24 +248,14 @@ static enum ntc_status own(struct ntc_index *index, const char *dir, struct ntc_
 	return NTC_ST_OK;
 }
 
-/*
- * After a clean end nothing can be wrong that the reading of all rows does not meet, but for where "clean" itself
- * is: it could not be taken back, and no change would ever go through. Else look closely.
- */
-static enum ntc_status examine(struct ntc_index *index, struct ntc_reason *reason)
+/* SQLite's look at structure: of all, or of one table. */
+static enum ntc_status look(struct ntc_index *index, const char *pragma, struct ntc_reason *reason)
 {
-	void *clean = NULL;
-	size_t len = 0;
-	enum ntc_status st = ntc_index_get(index, "clean", &clean, &len);
 	bool whole = false;
 	int rc;
 
-	index->clean = clean != NULL;
-	free(clean);
-	if (st)
-		return ntc_reject(reason, st, "the index: %s", ntc_index_error(index));
 	ntc_vfs_clear_errno();
-	rc = sqlite3_exec(index->db, index->clean ? "PRAGMA quick_check(value)" : "PRAGMA quick_check(1)", first_is_ok, &whole, NULL);
+	rc = sqlite3_exec(index->db, pragma, first_is_ok, &whole, NULL);
 	if (rc != SQLITE_OK)
 		return refuse(index, rc, reason);
 	/* A page that could not be read is damage to the check; the disk may only be sick. */
@@ -264,6 +263,44 @@ static enum ntc_status examine(struct ntc_index *index, struct ntc_reason *reaso
 		return ntc_reject(reason, ntc_status_from_errno(ntc_vfs_errno()), "the index cannot be read: %s",
 				  strerror(ntc_vfs_errno()));
 	return whole ? NTC_ST_OK : ntc_reject(reason, NTC_ST_BAD_STORE, "the index is damaged");
+}
+
+/*
+ * After a clean end nothing can be wrong that the reading of all rows does not meet, but for where "clean" itself
+ * is: it could not be taken back, and no change would ever go through.
+ */
+static enum ntc_status examine(struct ntc_index *index, struct ntc_reason *reason)
+{
+	void *clean = NULL;
+	size_t len = 0;
+	enum ntc_status st = ntc_index_get(index, "clean", &clean, &len);
+
+	index->clean = clean != NULL;
+	free(clean);
+	if (st)
+		return ntc_reject(reason, st, "the index: %s", ntc_index_error(index));
+	return look(index, "PRAGMA quick_check(value)", reason);
+}
+
+bool ntc_index_clean(const struct ntc_index *index)
+{
+	return index->clean;
+}
+
+static int wanted(void *stop)
+{
+	return atomic_load((atomic_bool *)stop);
+}
+
+enum ntc_status ntc_index_check(struct ntc_index *index, atomic_bool *stop, struct ntc_reason *reason)
+{
+	enum ntc_status st;
+
+	sqlite3_progress_handler(index->db, 1000, wanted, stop);
+	st = look(index, "PRAGMA quick_check(1)", reason);
+	sqlite3_progress_handler(index->db, 0, NULL, NULL);
+	/* What was broken off says nothing. */
+	return atomic_load(stop) ? ntc_reject(reason, NTC_ST_CANCELLED, "broken off") : st;
 }
 
 static enum ntc_status connect_to(const char *dir, const char *name, bool reader, struct ntc_index **out,
@@ -350,7 +387,7 @@ enum ntc_status ntc_index_make(const char *dir, const char *name, struct ntc_ind
 	return st;
 }
 
-static enum ntc_status forget(struct ntc_index *index, const char *name)
+enum ntc_status ntc_index_unset(struct ntc_index *index, const char *name)
 {
 	enum ntc_status st;
 	sqlite3_stmt *stmt = prepare(index, FORGET, &st);
@@ -368,7 +405,7 @@ void ntc_index_close(struct ntc_index *index, bool clean)
 		return;
 	if (!index->reader && clean != index->clean) {
 		/* Only saves the next open some work, so a failure costs only that. */
-		(void)(clean ? ntc_index_set(index, "clean", "1", 1) : forget(index, "clean"));
+		(void)(clean ? ntc_index_set(index, "clean", "1", 1) : ntc_index_unset(index, "clean"));
 		(void)sqlite3_wal_checkpoint_v2(index->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 	}
 	for (int i = 0; i < STATEMENTS; i++)
@@ -500,6 +537,34 @@ enum ntc_status ntc_index_each(struct ntc_index *index,
 	return st ? st : stopped;
 }
 
+enum ntc_status ntc_index_shard(struct ntc_index *index, unsigned shard,
+				enum ntc_status (*each)(void *ctx, const struct ntc_digest *digest, bool in_index), void *ctx)
+{
+	enum ntc_status st, stopped = NTC_ST_OK;
+	sqlite3_stmt *stmt = prepare(index, SHARD, &st);
+	struct ntc_digest first = { { (uint8_t)shard } }, last, digest;
+	int rc = SQLITE_ROW;
+
+	if (!stmt)
+		return st;
+	memset(last.bytes, 0xff, sizeof(last.bytes));
+	last.bytes[0] = (uint8_t)shard;
+	if (bind_digest(stmt, 1, &first) != SQLITE_OK || bind_digest(stmt, 2, &last) != SQLITE_OK)
+		return finish(stmt, SQLITE_NOMEM);
+	while (!stopped && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+		const void *bytes = sqlite3_column_blob(stmt, 0);
+
+		if (!bytes || sqlite3_column_bytes(stmt, 0) != sizeof(digest.bytes)) {
+			stopped = NTC_ST_BAD_STORE;
+			break;
+		}
+		memcpy(digest.bytes, bytes, sizeof(digest.bytes));
+		stopped = each(ctx, &digest, number(stmt, 1) != 0);
+	}
+	st = finish(stmt, rc);
+	return st ? st : stopped;
+}
+
 enum ntc_status ntc_index_get(struct ntc_index *index, const char *name, void **p, size_t *len)
 {
 	enum ntc_status st;
@@ -542,6 +607,8 @@ enum ntc_status ntc_index_durable(struct ntc_index *index, bool durable)
 {
 	enum ntc_status st;
 
+	if (!index)
+		return NTC_ST_IO;
 	if (index->relaxed == !durable)
 		return NTC_ST_OK;
 	st = ntc_index_status(sqlite3_exec(index->db, durable ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL",
@@ -553,7 +620,8 @@ enum ntc_status ntc_index_durable(struct ntc_index *index, bool durable)
 
 enum ntc_status ntc_index_checkpoint(struct ntc_index *index)
 {
-	return ntc_index_status(sqlite3_wal_checkpoint_v2(index->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL));
+	return !index ? NTC_ST_IO : ntc_index_status(sqlite3_wal_checkpoint_v2(index->db, NULL, SQLITE_CHECKPOINT_PASSIVE,
+										NULL, NULL));
 }
 
 enum ntc_status ntc_index_begin(struct ntc_index *index)
@@ -566,7 +634,7 @@ enum ntc_status ntc_index_begin(struct ntc_index *index)
 	st = run(index, BEGIN);
 	/* Not at open: a start writes nothing, so that it needs no room on the disk. */
 	if (!st && index->clean)
-		st = forget(index, "clean");
+		st = ntc_index_unset(index, "clean");
 	if (st)
 		ntc_index_rollback(index);
 	return st;
@@ -586,7 +654,7 @@ enum ntc_status ntc_index_commit(struct ntc_index *index)
 void ntc_index_rollback(struct ntc_index *index)
 {
 	/* SQLite rolls back by itself after some errors; then there is nothing to do. */
-	if (!sqlite3_get_autocommit(index->db))
+	if (index && !sqlite3_get_autocommit(index->db))
 		(void)run(index, ROLLBACK);
 }
 

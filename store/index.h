@@ -2,6 +2,8 @@
  * The index: a row per entry and a few named values, in SQLite (the only place that knows it). It is
  * derived data: everything but hits and recency can be rebuilt from the blobs.
  *
+ * While the index cannot be opened there is none: every call on a NULL index but close fails IO.
+ *
  * One struct is one connection, used by one thread at a time: the writer's may change the index, a
  * loader's only reads. SQLite's codes become BAD_STORE (damaged), NO_MEMORY, or what
  * the errno behind them becomes (status.h).
@@ -9,6 +11,7 @@
 #ifndef NTC_STORE_INDEX_H
 #define NTC_STORE_INDEX_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -36,6 +39,15 @@ enum ntc_status ntc_index_make(const char *dir, const char *name, struct ntc_ind
 /* Close; `clean` notes that the next open need not look for damage. Accepts NULL. */
 void ntc_index_close(struct ntc_index *index, bool clean);
 
+/* Whether it was closed clean before it was opened, and nothing was changed since. */
+bool ntc_index_clean(const struct ntc_index *index);
+
+/*
+ * Look closely at an index that was not: BAD_STORE if it is damaged, IO and others if it could not be read. Reads all
+ * of it. CANCELLED if `stop` (any thread's) was set meanwhile, which breaks it off soon.
+ */
+enum ntc_status ntc_index_check(struct ntc_index *index, atomic_bool *stop, struct ntc_reason *reason);
+
 /* What an SQLite code means to us. */
 enum ntc_status ntc_index_status(int rc);
 
@@ -62,6 +74,10 @@ enum ntc_status ntc_index_cheapest(struct ntc_index *index, struct ntc_row *rows
  * row is not one that we would write. */
 enum ntc_status ntc_index_each(struct ntc_index *index,
 			       enum ntc_status (*each)(void *ctx, const struct ntc_row *row), void *ctx);
+
+/* The digests of a shard (their first byte) in order; stops as above. */
+enum ntc_status ntc_index_shard(struct ntc_index *index, unsigned shard,
+				enum ntc_status (*each)(void *ctx, const struct ntc_digest *digest, bool in_index), void *ctx);
 
 /* The value of that name: its bytes, to be freed (NULL if there is none). */
 enum ntc_status ntc_index_get(struct ntc_index *index, const char *name, void **p, size_t *len);
@@ -91,5 +107,6 @@ enum ntc_status ntc_index_remove(struct ntc_index *index, const struct ntc_diges
 /* What uses change in a row (hits, used, used_age, weight, value), if it is there. */
 enum ntc_status ntc_index_touch(struct ntc_index *index, const struct ntc_row *row);
 enum ntc_status ntc_index_set(struct ntc_index *index, const char *name, const void *p, size_t len);
+enum ntc_status ntc_index_unset(struct ntc_index *index, const char *name);
 
 #endif

@@ -7,12 +7,20 @@
 
 #include "store/image.h"
 
+/* Damage met here is the writer's to make good: the owner tells it, and which index this was. */
+static void note_damage(struct ntc_loader *loader, struct ntc_op *op, enum ntc_status found)
+{
+	op->damaged = found == NTC_ST_BAD_STORE;
+	op->rebuilds = loader->all->rebuilds;
+}
+
 /* From the index, or the file if it has none there. */
 static enum ntc_status read_image(struct ntc_loader *loader, struct ntc_op *op, struct ntc_reason *reason)
 {
 	struct ntc_row row;
 	enum ntc_status found = ntc_index_find(loader->index, &op->digest, &row, &op->image), st;
 
+	note_damage(loader, op, found);
 	if (op->image) {
 		st = ntc_image_verify(ntc_view(op->image->bytes, op->image->len), &op->digest, &op->row, reason);
 	} else {
@@ -69,6 +77,7 @@ static void list(struct ntc_loader *loader, struct ntc_op *op)
 	op->items = rows;
 	op->st = rows ? ntc_index_list(loader->index, &op->digest, op->kind, rows, op->limit, &op->count, &op->more)
 		      : NTC_ST_NO_MEMORY;
+	note_damage(loader, op, op->st);
 	if (op->st == NTC_ST_BAD_STORE)
 		op->st = NTC_ST_IO;
 	if (op->st)
@@ -100,26 +109,48 @@ static void *run(void *ctx)
 		struct ntc_op_list done = { 0 };
 
 		ntc_mailbox_wait_room(loader->all->mailbox);
+		pthread_rwlock_rdlock(&loader->all->indexes);
+		/* After a rebuild; without one, files can be read. */
+		if (!loader->index)
+			(void)ntc_index_open_reader(loader->all->dir, &loader->index, NULL);
 		if (op->type == NTC_OP_LIST)
 			list(loader, op);
 		else if (op->type == NTC_OP_VERIFY)
 			verify(loader, op);
 		else
 			load(loader, op);
+		pthread_rwlock_unlock(&loader->all->indexes);
 		ntc_op_push(&done, op);
 		ntc_mailbox_post(loader->all->mailbox, &done);
 	}
 	return NULL;
 }
 
-enum ntc_status ntc_loaders_start(struct ntc_loaders *loaders, const char *dir, unsigned count,
-				  struct ntc_reason *reason)
+/* Whoever waits to write goes before those who come to read. */
+static bool lock_init(pthread_rwlock_t *lock)
+{
+	pthread_rwlockattr_t attr;
+	bool ok;
+
+	if (pthread_rwlockattr_init(&attr))
+		return false;
+	ok = !pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP) &&
+	     !pthread_rwlock_init(lock, &attr);
+	(void)pthread_rwlockattr_destroy(&attr); /* cannot fail here */
+	return ok;
+}
+
+enum ntc_status ntc_loaders_start(struct ntc_loaders *loaders, unsigned count, struct ntc_reason *reason)
 {
 	enum ntc_status st = NTC_ST_OK;
 	sigset_t all, before;
 
 	if (!ntc_queue_init(&loaders->queue))
 		return ntc_reject(reason, NTC_ST_NO_MEMORY, "out of memory");
+	if (!lock_init(&loaders->indexes)) {
+		ntc_queue_release(&loaders->queue);
+		return ntc_reject(reason, NTC_ST_NO_MEMORY, "out of memory");
+	}
 	loaders->started = true;
 	if (count < 1)
 		count = 1;
@@ -132,7 +163,7 @@ enum ntc_status ntc_loaders_start(struct ntc_loaders *loaders, const char *dir, 
 		struct ntc_loader *loader = &loaders->loaders[loaders->count];
 
 		loader->all = loaders;
-		st = ntc_index_open_reader(dir, &loader->index, reason);
+		st = ntc_index_open_reader(loaders->dir, &loader->index, reason);
 		if (st)
 			break;
 		if (pthread_create(&loader->thread, NULL, run, loader)) {
@@ -148,6 +179,21 @@ enum ntc_status ntc_loaders_start(struct ntc_loaders *loaders, const char *dir, 
 	return st;
 }
 
+void ntc_loaders_pause(struct ntc_loaders *loaders)
+{
+	pthread_rwlock_wrlock(&loaders->indexes);
+	for (unsigned i = 0; i < loaders->count; i++) {
+		ntc_index_close(loaders->loaders[i].index, false);
+		loaders->loaders[i].index = NULL;
+	}
+}
+
+void ntc_loaders_resume(struct ntc_loaders *loaders)
+{
+	loaders->rebuilds++;
+	pthread_rwlock_unlock(&loaders->indexes);
+}
+
 void ntc_loaders_stop(struct ntc_loaders *loaders)
 {
 	if (!loaders->started)
@@ -157,6 +203,7 @@ void ntc_loaders_stop(struct ntc_loaders *loaders)
 		pthread_join(loaders->loaders[i].thread, NULL);
 		ntc_index_close(loaders->loaders[i].index, false);
 	}
+	pthread_rwlock_destroy(&loaders->indexes);
 	ntc_queue_release(&loaders->queue);
 	loaders->count = 0;
 	loaders->started = false;

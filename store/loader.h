@@ -20,17 +20,24 @@ struct ntc_loader {
 
 struct ntc_loaders {
 	struct ntc_queue queue;
-	struct ntc_mailbox *mailbox;            /* borrowed, as the next two */
+	struct ntc_mailbox *mailbox;            /* borrowed, as the next three */
 	const struct ntc_blobs *blobs;
 	const struct ntc_store_log *log;
+	const char *dir;
+	/* Held for reading with each use of an index, for writing while the index is rebuilt. */
+	pthread_rwlock_t indexes;
+	uint64_t rebuilds;                      /* of the index; under `indexes` */
 	struct ntc_loader loaders[NTC_LOADERS_MAX];
 	unsigned count;                         /* running */
 	bool started;
 };
 
-/* Start `count` threads on the index in `dir`; the borrowed fields are the caller's to fill before. */
-enum ntc_status ntc_loaders_start(struct ntc_loaders *loaders, const char *dir, unsigned count,
-				  struct ntc_reason *reason);
+/* Start `count` threads; the borrowed fields are the caller's to fill before. */
+enum ntc_status ntc_loaders_start(struct ntc_loaders *loaders, unsigned count, struct ntc_reason *reason);
+
+/* Close their connections and let none be used, until it is resumed. The writer's. */
+void ntc_loaders_pause(struct ntc_loaders *loaders);
+void ntc_loaders_resume(struct ntc_loaders *loaders);
 
 /* Finish what is queued and end the threads. Accepts what was never started. */
 void ntc_loaders_stop(struct ntc_loaders *loaders);

@@ -24,6 +24,14 @@ enum ntc_op_type {
 	NTC_OP_COUNTERS,        /* `items`: bytes */
 	NTC_OP_TRY,             /* whether the disk takes anything */
 	NTC_OP_EVICT,           /* `need`, `need_entries` ...; back with `items`: struct ntc_row of what went */
+	NTC_OP_SWEEP,           /* see sweep.h */
+	NTC_OP_LOOK,            /* an entry that the sweep has not come to; back with `row`, if it is there */
+	NTC_OP_SWEPT,           /* no blob lacks its row any more */
+	NTC_OP_REBUILD,         /* a loader or the checker found the index damaged, after so many `rebuilds` */
+	/* the writer's own */
+	NTC_OP_REBUILT,         /* `items`: struct ntc_entry of all images in the new index */
+	/* the checker's */
+	NTC_OP_CHECK,
 	/* for a loader */
 	NTC_OP_LOAD,
 	NTC_OP_COMPARE,         /* a load for the puts and removals that wait for it (flux.h) */
@@ -50,9 +58,17 @@ struct ntc_op {
 
 	struct ntc_buffer *image;       /* PUT: to be written; LOAD: what was read. A reference */
 	int fd;                         /* LOAD: the file, or -1 */
-	struct ntc_row row;             /* PUT: to be inserted; LOAD: found; REMOVE: what the table had */
-	bool had_row;                   /* REMOVE: `row` is set */
+	struct ntc_row row;             /* PUT: to be inserted; LOAD, LOOK: found; REMOVE: what the table had */
+	bool had_row;                   /* REMOVE, LOOK: `row` is set */
 	bool repair;                    /* VERIFY: set a bad one aside */
+	bool damaged;                   /* the index was found damaged, after so many `rebuilds` */
+	uint64_t rebuilds;
+	unsigned shard;                 /* SWEEP */
+	struct {
+		uint64_t strangers;     /* names that are not ours */
+		uint64_t doubles;       /* files beside an image in the index; gone */
+		uint64_t damaged;       /* files set aside */
+	} found;                        /* SWEEP, LOOK */
 	unsigned tries;                 /* LOAD: how often the entry was replaced while it was read */
 
 	struct ntc_age age;             /* TOUCH, COUNTERS: the age clock, to be saved */
@@ -69,7 +85,8 @@ struct ntc_op {
 	bool more;
 
 	uint64_t durable_ns;            /* PUT: when the commit was done */
-	uint64_t groups;                /* the writer's count of groups so far; 0: it was another thread's */
+	uint64_t groups;                /* the writer's count of groups so far */
+	bool by_writer;                 /* it was: */
 	struct ntc_disk_state disk;     /* what the writer knew of it then */
 
 	union {

@@ -7,6 +7,7 @@
 
 #include "store/age.h"
 #include "store/blob.h"
+#include "store/checker.h"
 #include "store/index.h"
 #include "store/loader.h"
 #include "store/log.h"
@@ -22,18 +23,33 @@
 #define NTC_EXPIRE_PERIOD_MAX_S 3600u   /* between two looks for what is too old */
 #define NTC_LOAD_TRIES 4u               /* reads of an entry that is replaced meanwhile */
 
+/* What goes on behind a daemon that serves already (recover.c). */
+struct ntc_recovery {
+	bool swept[NTC_BLOB_SHARDS];
+	unsigned left;                  /* shards that are not */
+	unsigned next;                  /* the one to go on with */
+	unsigned failed;                /* slices in a row that could not be done */
+	bool sweeping;                  /* a slice, or what ends the sweep, is under way */
+	bool waiting;                   /* for the timer, to try again */
+	bool rebuilding;                /* blobs may lack their rows: what the table does not know may be there */
+	bool checking;
+	bool checked;                   /* nothing is wrong with the index */
+	bool damage_told;               /* the writer knows */
+	uint64_t strangers;
+};
+
 struct ntc_store {
 	struct ntc_store_log log;
 	char *dir;                      /* absolute */
 	int dir_fd, lock_fd;
 	uint64_t max_bytes, max_entries, max_age_ns, max_queued_bytes;
 	struct ntc_blobs blobs;
-	struct ntc_index *index;        /* the writer's once it runs */
-
 	struct ntc_mailbox mailbox;
 	bool mailbox_made;
 	struct ntc_writer_thread writer;
 	struct ntc_loaders loaders;
+	struct ntc_checker checker;
+	struct ntc_recovery recovery;
 	int event, timer, clock;        /* epoll over the mailbox and the others; timerfds: soon; for age (caps.c) */
 
 	struct ntc_table table;
@@ -70,8 +86,29 @@ struct ntc_store {
 
 /* --- recover.c ---------------------------------------------------------------------------- */
 
-/* Open the index (a new one where it was damaged), make directory and index agree, fill the table. */
+/* Before the threads: open the index (a new one where it was damaged), fill the table, empty tmp. */
 enum ntc_status ntc_store_recover(struct ntc_store *store, struct ntc_reason *reason);
+
+/* With the threads: let the sweep and the check begin. */
+void ntc_recovery_begin(struct ntc_store *store);
+
+/* A SWEEP, SWEPT, REBUILD, REBUILT or CHECK is back. The op is taken. */
+void ntc_recovery_done(struct ntc_store *store, struct ntc_op *op);
+
+/* Try again what could not be done. */
+void ntc_recovery_tick(struct ntc_store *store);
+
+/* The store closes: no more than what is under way, and the check ends soon. */
+void ntc_recovery_end(struct ntc_store *store);
+
+/* Somebody met damage in the index, after so many rebuilds. */
+void ntc_recovery_damaged(struct ntc_store *store, uint64_t rebuilds);
+
+/* Whether an entry that the table does not know may be on disk nevertheless. */
+bool ntc_recovery_hides(const struct ntc_store *store, const struct ntc_digest *digest);
+
+/* Take what was found on disk into the table, if it is not there. Without memory it is a miss until the next start. */
+void ntc_recovery_enter(struct ntc_store *store, const struct ntc_row *row);
 
 /* --- store.c ------------------------------------------------------------------------------ */
 
@@ -82,6 +119,9 @@ void ntc_store_op_free(struct ntc_store *store, struct ntc_op *op);
 
 /* Take an entry out of the table, and its unwritten uses with it. */
 void ntc_store_forget(struct ntc_store *store, struct ntc_entry *entry);
+
+/* Have dispatch called at the latest so long from now. */
+void ntc_store_set_timer(struct ntc_store *store, uint64_t ns);
 
 /* Write what uses are noted in memory, so that what comes behind in the writer's queue finds them in the index. */
 void ntc_store_flush_touches(struct ntc_store *store);
@@ -107,7 +147,7 @@ void ntc_store_collect_done(struct ntc_store *store, const struct ntc_op *op);
 
 /* --- entries.c ---------------------------------------------------------------------------- */
 
-/* A PUT, REMOVE, QUARANTINE, LOAD, COMPARE or SUSPECT is back. The op is taken. */
+/* A PUT, REMOVE, QUARANTINE, LOOK, LOAD, COMPARE, SUSPECT or VERIFY is back. The op is taken. */
 void ntc_store_entry_done(struct ntc_store *store, struct ntc_op *op);
 
 #endif

@@ -1,19 +1,20 @@
 /*
- * Start-up: make the directory and the index agree, whatever a crash left (docs/store.md lists the
- * states), and fill the table. Before the threads; may take as long as there are blobs without rows.
+ * Recovery: making directory and index agree, whatever a crash left (docs/store.md lists the states).
  *
- * Every entry of the table comes from a row; the listing of the shards marks those whose file is there.
- * So a start reads names, not files: only a blob without a row is opened.
+ * Before the threads: the index is opened, or rebuilt where it is damaged, and its rows fill the table: from then on
+ * hits are served. Behind that the owner has the writer sweep one shard after the other (sweep.h), a slice at a time,
+ * while a checker looks closely at an index that was not closed clean.
+ *
+ * While the index is new, blobs may lack their rows: what the table does not know is looked for on disk (entries.c)
+ * until its shard has been swept.
  */
 #include "store/owner.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "proto/key.h"
@@ -22,26 +23,6 @@
 #include "store/sys.h"
 
 enum { REBUILDS_MAX = 2 };
-
-/* A growing array of digests or rows. */
-struct list {
-	void *items;
-	size_t count, room;
-};
-
-static void *list_add(struct list *list, size_t size)
-{
-	if (list->count == list->room) {
-		size_t room = list->room ? list->room * 2 : 64;
-		void *items = reallocarray(list->items, room, size);
-
-		if (!items)
-			return NULL;
-		list->items = items;
-		list->room = room;
-	}
-	return (char *)list->items + size * list->count++;
-}
 
 /* --- the index ---------------------------------------------------------------------------- */
 
@@ -84,22 +65,21 @@ static enum ntc_status read_index(struct ntc_store *store, struct ntc_reason *re
 	void *age = NULL;
 
 	if (!st)
-		st = ntc_index_open(store->dir, &store->index, reason);
+		st = ntc_index_open(store->dir, &store->writer.index, reason);
 	if (st)
 		return st;
 	store->writer.evict.inflation = 0;
-	st = ntc_index_each(store->index, enter_row, store);
+	st = ntc_index_each(store->writer.index, enter_row, store);
 	if (!st)
-		st = ntc_index_get(store->index, "counters", &store->saved, &store->saved_len);
+		st = ntc_index_get(store->writer.index, "counters", &store->saved, &store->saved_len);
 	if (!st)
-		st = ntc_index_get(store->index, NTC_AGE_NAME, &age, &age_len);
+		st = ntc_index_get(store->writer.index, NTC_AGE_NAME, &age, &age_len);
 	if (!st)
 		store->age = ntc_age_load(age, age_len);
 	free(age);
-	store->writer.index = store->index;
 	if (!st)
 		st = ntc_evictor_load(&store->writer);
-	return st ? ntc_reject(reason, st, "the index: %s", ntc_index_error(store->index)) : NTC_ST_OK;
+	return st ? ntc_reject(reason, st, "the index: %s", ntc_index_error(store->writer.index)) : NTC_ST_OK;
 }
 
 static enum ntc_status open_index(struct ntc_store *store, struct ntc_reason *reason)
@@ -113,8 +93,8 @@ static enum ntc_status open_index(struct ntc_store *store, struct ntc_reason *re
 		st = read_index(store, &why);
 		if (st != NTC_ST_BAD_STORE)
 			return st ? ntc_reject(reason, st, "%s", why.text) : NTC_ST_OK;
-		ntc_index_close(store->index, false);
-		store->index = NULL;
+		ntc_index_close(store->writer.index, false);
+		store->writer.index = NULL;
 		ntc_table_release(&store->table);
 		ntc_table_init(&store->table, seed);
 		store->recency = 0;
@@ -123,165 +103,11 @@ static enum ntc_status open_index(struct ntc_store *store, struct ntc_reason *re
 	return st ? st : ntc_reject(reason, NTC_ST_BAD_STORE, "%s", why.text);
 }
 
-/* --- the files ---------------------------------------------------------------------------- */
-
-struct walk {
-	struct ntc_store *store;
-	struct list orphans;    /* struct ntc_digest: files without rows */
-};
-
-static enum ntc_status meet_file(void *ctx, const struct ntc_digest *digest)
-{
-	struct walk *walk = ctx;
-	struct ntc_entry *entry = ntc_table_find(&walk->store->table, digest);
-	struct ntc_digest *orphan;
-
-	if (entry && entry->in_index) {
-		/* Two images of one entry: the one in the index was put later. */
-		enum ntc_status st = ntc_blob_unlink(&walk->store->blobs, digest);
-
-		if (!st)
-			walk->store->stats.swept++;
-		return st;
-	}
-	if (entry) {
-		entry->seen = true;
-		return NTC_ST_OK;
-	}
-	orphan = list_add(&walk->orphans, sizeof(*orphan));
-	if (!orphan)
-		return NTC_ST_NO_MEMORY;
-	*orphan = *digest;
-	return NTC_ST_OK;
-}
-
-/* Rows without files go: the file was removed, evicted, set aside, or never got its name. */
-static enum ntc_status drop_rows(struct ntc_store *store)
-{
-	enum ntc_status st = NTC_ST_OK;
-	struct list gone = { 0 };
-	bool begun = false;
-
-	for (size_t i = 0; i < store->table.places && !st; i++) {
-		const struct ntc_entry *entry = &store->table.entries[i];
-		struct ntc_digest *digest;
-
-		if (!entry->kind || entry->seen || entry->in_index)
-			continue;
-		digest = list_add(&gone, sizeof(*digest));
-		if (digest)
-			*digest = entry->digest;
-		else
-			st = NTC_ST_NO_MEMORY;
-	}
-	if (!st && gone.count) {
-		st = ntc_index_begin(store->index);
-		begun = !st;
-	}
-	for (size_t i = 0; i < gone.count && !st; i++)
-		st = ntc_index_remove(store->index, (struct ntc_digest *)gone.items + i);
-	if (!st && begun)
-		st = ntc_index_commit(store->index);
-	if (st && begun)
-		ntc_index_rollback(store->index);
-	/* The table follows the files even where the index cannot be written now. */
-	for (size_t i = 0; i < gone.count; i++)
-		ntc_table_remove(&store->table,
-				 ntc_table_find(&store->table, (struct ntc_digest *)gone.items + i));
-	store->stats.dropped_rows = gone.count;
-	free(gone.items);
-	return st;
-}
-
-static int by_age(const void *va, const void *vb)
-{
-	const struct ntc_row *a = va, *b = vb;
-
-	return (a->put_wall_ns > b->put_wall_ns) - (a->put_wall_ns < b->put_wall_ns);
-}
-
-/* Rows for whole images, in order of their stamps: that is the best guess of their recency. */
-static enum ntc_status insert_rows(struct ntc_store *store, struct list *rows)
-{
-	struct ntc_row *row = rows->items;
-	bool shards[NTC_BLOB_SHARDS] = { false };
-	enum ntc_status st = NTC_ST_OK;
-
-	if (!rows->count)
-		return NTC_ST_OK;
-	qsort(row, rows->count, sizeof(*row), by_age);
-	for (size_t i = 0; i < rows->count; i++)
-		shards[row[i].digest.bytes[0]] = true;
-	/* Their names may not have reached the disk yet, and from now on they count as durable. */
-	for (unsigned shard = 0; shard < NTC_BLOB_SHARDS && !st; shard++)
-		st = shards[shard] ? ntc_blob_sync_shard(&store->blobs, shard) : NTC_ST_OK;
-	if (st)
-		return st;
-	st = ntc_index_begin(store->index);
-	if (st)
-		return st;
-	for (size_t i = 0; i < rows->count && !st; i++) {
-		row[i].used = ++store->recency;
-		row[i].used_age = ntc_age_read(&store->age, ntc_clock_wall_ns());
-		ntc_evict_put(&store->writer.evict, &row[i], store->table.count + 1);
-		st = ntc_index_put(store->index, &row[i], NULL);
-	}
-	if (!st)
-		st = ntc_index_commit(store->index);
-	if (st) {
-		ntc_index_rollback(store->index);
-		return st;
-	}
-	for (size_t i = 0; i < rows->count && !st; i++)
-		st = enter_row(store, &row[i]);
-	store->stats.adopted = rows->count;
-	return st;
-}
-
-/* Files without rows: renamed but not committed before a crash, or the index is new. */
-static enum ntc_status adopt(struct ntc_store *store, const struct list *orphans)
-{
-	enum ntc_status st = NTC_ST_OK;
-	struct list rows = { 0 };
-
-	for (size_t i = 0; i < orphans->count && !st; i++) {
-		const struct ntc_digest *digest = (struct ntc_digest *)orphans->items + i;
-		struct ntc_buffer *image = NULL;
-		struct ntc_reason reason;
-		char text[NTC_DIGEST_TEXT];
-		struct ntc_row row, *place;
-
-		st = ntc_blob_load(&store->blobs, digest, &image, NULL, &row, &reason);
-		ntc_buffer_unref(image);
-		if (!st) {
-			place = list_add(&rows, sizeof(*place));
-			if (place)
-				*place = row;
-			else
-				st = NTC_ST_NO_MEMORY;
-			continue;
-		}
-		ntc_digest_format(digest, text);
-		ntc_store_log(&store->log, NTC_LOG_WARNING, "%s cannot be adopted: %s", text, reason.text);
-		if (st == NTC_ST_BAD_IMAGE) {
-			st = ntc_blob_quarantine(&store->blobs, digest);
-			if (!st)
-				store->stats.quarantined++;
-		}
-		/* Out of reach this time; a put goes over it, the next start looks again. */
-		st = NTC_ST_OK;
-	}
-	if (!st)
-		st = insert_rows(store, &rows);
-	free(rows.items);
-	return st;
-}
-
 enum ntc_status ntc_store_recover(struct ntc_store *store, struct ntc_reason *reason)
 {
-	struct walk walk = { .store = store };
 	enum ntc_status st = open_index(store, reason);
-	uint64_t strangers = 0;
+	size_t len = 0;
+	void *p = NULL;
 
 	if (st)
 		return st;
@@ -290,37 +116,306 @@ enum ntc_status ntc_store_recover(struct ntc_store *store, struct ntc_reason *re
 		ntc_store_log(&store->log, NTC_LOG_WARNING, "the saved counters are damaged and begin again at zero");
 		store->saved_len = 0;
 	}
+	st = ntc_index_get(store->writer.index, NTC_REBUILDING_NAME, &p, &len);
+	if (st)
+		return ntc_reject(reason, st, "the index: %s", ntc_index_error(store->writer.index));
+	store->recovery.rebuilding = p != NULL;
+	free(p);
+	store->recovery.checked = ntc_index_clean(store->writer.index) || store->recovery.rebuilding;
 	st = ntc_blobs_sweep(&store->blobs, &store->stats.swept);
-	if (!st)
-		st = ntc_blobs_each(&store->blobs, meet_file, &walk, &strangers);
-	if (st) {
-		st = ntc_reject(reason, st, "the blob directory: %s", ntc_status_text(st));
-		goto out;
+	return st ? ntc_reject(reason, st, "the blob directory: %s", ntc_status_text(st)) : NTC_ST_OK;
+}
+
+/* --- the sweep ---------------------------------------------------------------------------- */
+
+static void update(struct ntc_store *store)
+{
+	struct ntc_recovery *r = &store->recovery;
+
+	store->stats.recovering = r->left || r->sweeping || r->rebuilding || r->checking || r->damage_told;
+}
+
+static void send(struct ntc_store *store, struct ntc_op *op)
+{
+	store->recovery.sweeping = true;
+	ntc_queue_push(&store->writer.queue, op);
+}
+
+/* Try again in a second. */
+static void wait(struct ntc_store *store)
+{
+	store->recovery.waiting = true;
+	ntc_store_set_timer(store, NTC_NS_PER_S);
+}
+
+/* The next slice: of the shard that `done` is in the middle of, or of the next one; or what ends the sweep. */
+static void go_on(struct ntc_store *store, const struct ntc_op *done)
+{
+	struct ntc_recovery *r = &store->recovery;
+	struct ntc_op *op;
+
+	if (r->sweeping || store->closing || (!r->left && !r->rebuilding))
+		return;
+	op = ntc_store_op_new(store, r->left ? NTC_OP_SWEEP : NTC_OP_SWEPT, NULL, NULL);
+	if (!op) {
+		wait(store);
+		return;
 	}
-	if (strangers)
+	while (r->left && r->swept[r->next])
+		r->next = (r->next + 1) % NTC_BLOB_SHARDS;
+	op->shard = r->next;
+	if (done && done->more && done->shard == op->shard) {
+		op->more = true;
+		op->digest = done->digest;
+	}
+	/* What is adopted counts as used now. */
+	op->entries = store->table.count;
+	op->row.used = store->recency;
+	op->row.used_age = ntc_age_read(&store->age, ntc_clock_wall_ns());
+	send(store, op);
+}
+
+static void sweep_ended(struct ntc_store *store)
+{
+	struct ntc_recovery *r = &store->recovery;
+	struct ntc_store_stats *stats = &store->stats;
+
+	r->rebuilding = false;
+	if (r->strangers)
 		ntc_store_log(&store->log, NTC_LOG_WARNING, "%" PRIu64 " names in the blob directory are not ours",
-			      strangers);
-	st = drop_rows(store);
-	if (!st && walk.orphans.count)
-		st = adopt(store, &walk.orphans);
-	/* What a full disk keeps from being written down now is met again at the next start. */
-	if (ntc_status_unwritable(st)) {
-		ntc_store_log(&store->log, NTC_LOG_WARNING, "recovery is not complete: %s", ntc_status_text(st));
-		ntc_disk_found(&store->disk, &(struct ntc_disk_state){ .st = st }, ntc_clock_mono_ns(),
-			       &store->log);
-		st = NTC_ST_OK;
-	}
-	if (st) {
-		st = ntc_reject(reason, st == NTC_ST_BAD_STORE ? NTC_ST_IO : st, "recovery: %s",
-				ntc_index_error(store->index));
-		goto out;
-	}
-	if (store->stats.swept || store->stats.adopted || store->stats.dropped_rows || store->stats.quarantined)
+			      r->strangers);
+	if (stats->swept || stats->adopted || stats->dropped_rows || stats->quarantined)
 		ntc_store_log(&store->log, NTC_LOG_NOTICE,
 			      "recovered: %" PRIu64 " temporary files swept, %" PRIu64 " images adopted, %" PRIu64
-			      " rows dropped, %" PRIu64 " images set aside", store->stats.swept, store->stats.adopted,
-			      store->stats.dropped_rows, store->stats.quarantined);
-out:
-	free(walk.orphans.items);
-	return st;
+			      " rows dropped, %" PRIu64 " images set aside", stats->swept, stats->adopted,
+			      stats->dropped_rows, stats->quarantined);
+}
+
+/* What a slice cannot do now (a full disk) it may do later; the other shards have their turn first. */
+static void slice_failed(struct ntc_store *store, const struct ntc_op *op)
+{
+	struct ntc_recovery *r = &store->recovery;
+
+	if (!r->failed++)
+		ntc_store_log(&store->log, NTC_LOG_WARNING, "recovery is not complete: %s", ntc_status_text(op->st));
+	r->next = (r->next + 1) % NTC_BLOB_SHARDS;
+	if (r->failed >= r->left)
+		wait(store);
+	else
+		go_on(store, NULL);
+}
+
+static void slice_done(struct ntc_store *store, const struct ntc_op *op)
+{
+	const struct ntc_row *rows = op->items;
+	struct ntc_recovery *r = &store->recovery;
+
+	r->sweeping = false;
+	store->stats.swept += op->found.doubles;
+	store->stats.quarantined += op->found.damaged;
+	for (size_t i = 0; i < op->count; i++) {
+		struct ntc_entry *entry = ntc_table_find(&store->table, &rows[i].digest);
+		const struct ntc_pending *pending = ntc_pending_find(&store->pending, &rows[i].digest);
+
+		if (rows[i].kind) {
+			store->stats.adopted++;
+			/* What is under way was accepted behind the slice, or waits for a look of its own. */
+			if (!pending)
+				ntc_recovery_enter(store, &rows[i]);
+			continue;
+		}
+		store->stats.dropped_rows += !op->st;
+		/* An image in memory was put behind the slice. */
+		if (entry && !(pending && pending->image))
+			ntc_store_forget(store, entry);
+	}
+	if (op->st) {
+		slice_failed(store, op);
+		return;
+	}
+	r->failed = 0;
+	if (!op->more) {
+		r->strangers += op->found.strangers;
+		r->left -= !r->swept[op->shard];
+		r->swept[op->shard] = true;
+	}
+	if (!r->left && !r->rebuilding)
+		sweep_ended(store);
+	go_on(store, op);
+	ntc_store_evict(store);
+}
+
+static void swept(struct ntc_store *store, const struct ntc_op *op)
+{
+	struct ntc_recovery *r = &store->recovery;
+
+	r->sweeping = false;
+	/* Another rebuild may have begun the sweep anew. */
+	if (r->left)
+		go_on(store, NULL);
+	else if (op->st)
+		wait(store);
+	else
+		sweep_ended(store);
+}
+
+static void sweep_all(struct ntc_store *store)
+{
+	memset(store->recovery.swept, 0, sizeof(store->recovery.swept));
+	store->recovery.left = NTC_BLOB_SHARDS;
+	go_on(store, NULL);
+}
+
+bool ntc_recovery_hides(const struct ntc_store *store, const struct ntc_digest *digest)
+{
+	return store->recovery.rebuilding && !store->recovery.swept[digest->bytes[0]];
+}
+
+void ntc_recovery_enter(struct ntc_store *store, const struct ntc_row *row)
+{
+	struct ntc_entry entry = {
+		.digest = row->digest, .cost_ns = row->cost_ns, .size = (uint32_t)row->size, .kind = (uint8_t)row->kind,
+		.in_index = row->image != 0,
+	};
+
+	if (ntc_table_find(&store->table, &row->digest))
+		return;
+	entry.generation = ++store->generation;
+	(void)ntc_table_insert(&store->table, &entry); /* see owner.h */
+}
+
+/* --- damage ------------------------------------------------------------------------------- */
+
+void ntc_recovery_damaged(struct ntc_store *store, uint64_t rebuilds)
+{
+	struct ntc_op *op;
+
+	if (store->recovery.damage_told || store->closing)
+		return;
+	op = ntc_store_op_new(store, NTC_OP_REBUILD, NULL, NULL);
+	/* Without memory: whoever meets it next. */
+	if (!op)
+		return;
+	op->rebuilds = rebuilds;
+	store->recovery.damage_told = true;
+	update(store);
+	ntc_queue_push(&store->writer.queue, op);
+}
+
+/* Images that the new index does not have are lost. */
+static void forget_lost(struct ntc_store *store)
+{
+	struct ntc_digest *lost = NULL;
+	size_t count = 0, room = 0;
+
+	for (size_t i = 0; i < store->table.places; i++) {
+		struct ntc_entry *entry = &store->table.entries[i];
+		const struct ntc_pending *pending;
+
+		if (!entry->kind || !entry->in_index)
+			continue;
+		pending = ntc_pending_find(&store->pending, &entry->digest);
+		if (entry->seen || (pending && pending->image)) {
+			entry->seen = false;
+			continue;
+		}
+		if (count == room) {
+			struct ntc_digest *more;
+
+			room = room ? room * 2 : 256;
+			more = reallocarray(lost, room, sizeof(*lost));
+			if (!more)
+				break; /* whoever asks for it finds out */
+			lost = more;
+		}
+		lost[count++] = entry->digest;
+	}
+	for (size_t i = 0; i < count; i++)
+		ntc_store_forget(store, ntc_table_find(&store->table, &lost[i]));
+	if (count)
+		ntc_store_log(&store->log, NTC_LOG_WARNING, "%zu entries are lost with the damaged index", count);
+	free(lost);
+}
+
+static void rebuilt(struct ntc_store *store, const struct ntc_op *op)
+{
+	const struct ntc_entry *entries = op->items;
+
+	store->stats.rebuilds++;
+	store->recovery.checked = true;
+	for (size_t i = 0; i < op->count && !op->st; i++) {
+		struct ntc_entry *entry = ntc_table_find(&store->table, &entries[i].digest);
+
+		if (entry)
+			entry->seen = entry->in_index;
+		else if (!ntc_pending_find(&store->pending, &entries[i].digest))
+			(void)ntc_table_insert(&store->table, &(struct ntc_entry){
+				.digest = entries[i].digest, .cost_ns = entries[i].cost_ns, .size = entries[i].size,
+				.generation = ++store->generation, .kind = entries[i].kind, .in_index = true,
+				.seen = true }); /* without memory as if it were lost, until the next start */
+	}
+	if (!op->st)
+		forget_lost(store);
+	store->recovery.rebuilding = true;
+	sweep_all(store);
+}
+
+/* --- all of it ---------------------------------------------------------------------------- */
+
+static void start_check(struct ntc_store *store)
+{
+	struct ntc_op *op = ntc_store_op_new(store, NTC_OP_CHECK, NULL, NULL);
+
+	/* If it cannot be started, the next start looks. */
+	if (!op || !ntc_checker_start(&store->checker, &store->mailbox, store->dir, &store->log, op)) {
+		ntc_store_op_free(store, op);
+		return;
+	}
+	store->recovery.checking = true;
+}
+
+void ntc_recovery_begin(struct ntc_store *store)
+{
+	if (!store->recovery.checked)
+		start_check(store);
+	sweep_all(store);
+	update(store);
+}
+
+void ntc_recovery_done(struct ntc_store *store, struct ntc_op *op)
+{
+	switch (op->type) {
+	case NTC_OP_SWEEP:
+		slice_done(store, op);
+		break;
+	case NTC_OP_SWEPT:
+		swept(store, op);
+		break;
+	case NTC_OP_CHECK:
+		store->recovery.checking = false;
+		store->recovery.checked |= op->st == NTC_ST_OK;
+		if (op->st == NTC_ST_BAD_STORE)
+			ntc_recovery_damaged(store, 0);
+		break;
+	case NTC_OP_REBUILT:
+		rebuilt(store, op);
+		break;
+	default:
+		store->recovery.damage_told = false;
+	}
+	update(store);
+	ntc_store_op_free(store, op);
+}
+
+void ntc_recovery_tick(struct ntc_store *store)
+{
+	if (!store->recovery.waiting)
+		return;
+	store->recovery.waiting = false;
+	go_on(store, NULL);
+}
+
+void ntc_recovery_end(struct ntc_store *store)
+{
+	ntc_checker_hurry(&store->checker);
 }

@@ -49,8 +49,7 @@ void ntc_store_forget(struct ntc_store *store, struct ntc_entry *entry)
 	ntc_table_remove(&store->table, entry);
 }
 
-/* Have dispatch called at the latest so long from now. */
-static void set_timer(struct ntc_store *store, uint64_t ns)
+void ntc_store_set_timer(struct ntc_store *store, uint64_t ns)
 {
 	const struct itimerspec once = { .it_value = { .tv_sec = (time_t)(ns / NTC_NS_PER_S),
 						       .tv_nsec = (long)(ns % NTC_NS_PER_S) } };
@@ -125,7 +124,7 @@ uint64_t ntc_store_hit(struct ntc_store *store, const struct ntc_digest *digest,
 		touch->hits = count < UINT32_MAX - touch->hits ? touch->hits + (uint32_t)count : UINT32_MAX;
 		touch->used = ++store->recency;
 		touch->used_age = ntc_age_read(&store->age, ntc_clock_wall_ns());
-		set_timer(store, NTC_TOUCH_WAIT_NS);
+		ntc_store_set_timer(store, NTC_TOUCH_WAIT_NS);
 	}
 	return entry ? entry->cost_ns : 0;
 }
@@ -257,8 +256,10 @@ static void op_done(struct ntc_store *store, struct ntc_op *op)
 	if (op->groups > store->stats.groups)
 		store->stats.groups = op->groups;
 	/* Before the callbacks: who hears that a put is lost may ask why. */
-	if (op->groups)
+	if (op->by_writer)
 		ntc_disk_found(&store->disk, &op->disk, ntc_clock_mono_ns(), &store->log);
+	if (op->damaged)
+		ntc_recovery_damaged(store, op->rebuilds);
 	switch (op->type) {
 	case NTC_OP_TOUCH:
 		store->touch_ops--;
@@ -276,6 +277,16 @@ static void op_done(struct ntc_store *store, struct ntc_op *op)
 		break;
 	case NTC_OP_LIST:
 		list_done(store, op);
+		break;
+	case NTC_OP_REBUILT:
+		store->ops++; /* the writer made it */
+		ntc_recovery_done(store, op);
+		break;
+	case NTC_OP_SWEEP:
+	case NTC_OP_SWEPT:
+	case NTC_OP_REBUILD:
+	case NTC_OP_CHECK:
+		ntc_recovery_done(store, op);
 		break;
 	default:
 		ntc_store_entry_done(store, op);
@@ -297,7 +308,7 @@ static void try_disk(struct ntc_store *store)
 		ntc_queue_push(&store->writer.queue, op);
 	else
 		/* Also where there is no memory for it now. */
-		set_timer(store, now < store->disk.next_ns ? store->disk.next_ns - now : NTC_DISK_WAIT_NS);
+		ntc_store_set_timer(store, now < store->disk.next_ns ? store->disk.next_ns - now : NTC_DISK_WAIT_NS);
 }
 
 void ntc_store_dispatch(struct ntc_store *store)
@@ -317,11 +328,12 @@ void ntc_store_dispatch(struct ntc_store *store)
 	try_disk(store);
 	if (!time)
 		return;
+	ntc_recovery_tick(store);
 	/* One flush at a time, however slow the disk is. */
 	if (!store->touch_ops)
 		ntc_store_flush_touches(store);
 	if (store->touch_count)
-		set_timer(store, NTC_TOUCH_WAIT_NS);
+		ntc_store_set_timer(store, NTC_TOUCH_WAIT_NS);
 }
 
 /* --- opening ------------------------------------------------------------------------------ */
@@ -410,7 +422,10 @@ static enum ntc_status start_threads(struct ntc_store *store, const struct ntc_s
 	store->writer.blobs = &store->blobs;
 	store->loaders.blobs = &store->blobs;
 	store->writer.log = store->loaders.log = &store->log;
-	store->writer.index = store->index;
+	store->writer.loaders = &store->loaders;
+	store->writer.checker = &store->checker;
+	store->writer.dir = store->loaders.dir = store->dir;
+	store->writer.dir_fd = store->dir_fd;
 	store->writer.inline_max = options->inline_max;
 	store->writer.group_wait_ns = options->group_wait_ns;
 	store->writer.relaxed = options->relaxed;
@@ -418,7 +433,7 @@ static enum ntc_status start_threads(struct ntc_store *store, const struct ntc_s
 	store->writer.disk = store->disk.is;
 	if (!ntc_writer_start(&store->writer))
 		return ntc_reject(reason, NTC_ST_NO_MEMORY, "no more threads");
-	return ntc_loaders_start(&store->loaders, store->dir, options->loaders, reason);
+	return ntc_loaders_start(&store->loaders, options->loaders, reason);
 }
 
 /* Free a store in whatever state; its work is done or was never begun. */
@@ -428,9 +443,10 @@ static void destroy(struct ntc_store *store, bool clean)
 		return;
 	ntc_loaders_stop(&store->loaders);
 	ntc_writer_stop(&store->writer);
-	/* An index that was damaged under way is looked at closely, and made again, at the next start. */
+	ntc_checker_stop(&store->checker);
 	ntc_evict_release(&store->writer.evict);
-	ntc_index_close(store->index, clean && !store->writer.index_damaged);
+	/* An index that nobody has looked at closely, or that was damaged and not mended, is looked at by the next start. */
+	ntc_index_close(store->writer.index, clean && store->recovery.checked && !store->writer.index_damaged);
 	ntc_blobs_close(&store->blobs);
 	if (store->mailbox_made)
 		ntc_mailbox_release(&store->mailbox);
@@ -486,6 +502,7 @@ enum ntc_status ntc_store_open(const struct ntc_store_options *options, struct n
 		destroy(store, false);
 		return st;
 	}
+	ntc_recovery_begin(store);
 	ntc_store_evict(store);
 	try_disk(store);
 	*out = store;
@@ -500,6 +517,7 @@ void ntc_store_close(struct ntc_store *store)
 		return;
 	ready.fd = store->event;
 	store->closing = true;
+	ntc_recovery_end(store);
 	ntc_store_flush_touches(store);
 	while (store->ops) {
 		/* Only messages can end the wait, and there is one for every op. */

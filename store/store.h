@@ -50,8 +50,9 @@ struct ntc_store_options {
 };
 
 /*
- * Open or make the directory: lock it, open or make the index, recover (sweep temporary files, adopt
- * verified images without rows, drop rows without images), fill the table, start the threads.
+ * Open or make the directory: lock it, open or make the index (a new one in the place of a damaged one), sweep temporary
+ * files, fill the table, start the threads. Behind that, while calls are served, verified images without rows are
+ * adopted, rows without images dropped, and an index that was not closed clean is looked at closely.
  *
  * Fails LOCKED (another daemon, named in *reason), NEWER_STORE, BAD_STORE, NO_SPACE, IO, NO_MEMORY with
  * nothing left open. Call before any other thread exists that could fork.
@@ -196,6 +197,8 @@ struct ntc_store_stats {
 	uint64_t disk_since_wall_ns;                /* when it became so; 0: it was never otherwise since opened */
 	uint64_t expired, expired_bytes;            /* since opened: gone for their age */
 	uint64_t evicted, evicted_bytes, quarantined, adopted, dropped_rows, swept; /* since opened */
+	uint64_t rebuilds;                          /* since opened: of an index found damaged while it was open */
+	bool recovering;                            /* now: files and rows may still differ, or damage be found */
 };
 void ntc_store_stats(const struct ntc_store *store, struct ntc_store_stats *stats);
 

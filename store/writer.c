@@ -8,6 +8,9 @@
 
 #include "base/clock.h"
 #include "store/evictor.h"
+#include "store/mend.h"
+#include "store/rebuild.h"
+#include "store/sweep.h"
 #include "store/transact.h"
 
 struct group {
@@ -17,6 +20,13 @@ struct group {
 	bool shards[NTC_BLOB_SHARDS];           /* names changed there */
 	size_t count;
 };
+
+/* An op that has to see what was done before it, or takes long enough alone. */
+static bool stands_alone(const struct ntc_op *op)
+{
+	return op->type == NTC_OP_EVICT || op->type == NTC_OP_SWEEP || op->type == NTC_OP_LOOK ||
+	       op->type == NTC_OP_SWEPT || op->type == NTC_OP_REBUILD;
+}
 
 static bool names_entry(const struct ntc_op *op)
 {
@@ -34,13 +44,12 @@ static bool group_has(const struct group *g, const struct ntc_digest *digest)
 
 /* --- collecting --------------------------------------------------------------------------- */
 
-/* Whether the op can join: phases do not keep the order of two ops on one entry, and an eviction has to
- * see what was done before it. */
+/* Whether the op can join: phases do not keep the order of two ops on one entry. */
 static bool fits(const struct group *g, const struct ntc_op *op)
 {
 	if (!g->count)
 		return true;
-	if (g->count == NTC_GROUP_MAX || op->type == NTC_OP_EVICT || g->ops[0]->type == NTC_OP_EVICT)
+	if (g->count == NTC_GROUP_MAX || stands_alone(op) || stands_alone(g->ops[0]))
 		return false;
 	return !names_entry(op) || !group_has(g, &op->digest);
 }
@@ -254,7 +263,7 @@ static enum ntc_status record_ops(struct ntc_writer_thread *writer, void *ctx)
 }
 
 /* The rows and small images of everything that went well so far, in one transaction. */
-static void record(struct ntc_writer_thread *writer, struct group *g)
+static enum ntc_status commit(struct ntc_writer_thread *writer, struct group *g)
 {
 	enum ntc_status st;
 	bool removal = false;
@@ -271,11 +280,21 @@ static void record(struct ntc_writer_thread *writer, struct group *g)
 		}
 		st = ntc_transact_on_full(writer, st, record_ops, g);
 	}
-	if (st) {
+	if (st)
 		ntc_transact_say(writer, "the index cannot be written", st);
-		writer->index_damaged |= st == NTC_ST_BAD_STORE;
-		if (st == NTC_ST_BAD_STORE)
-			st = NTC_ST_IO;
+	return st;
+}
+
+static void record(struct ntc_writer_thread *writer, struct group *g)
+{
+	enum ntc_status st = commit(writer, g);
+
+	/* A group that meets damage is written into the index that takes the place of the damaged one. */
+	if ((st == NTC_ST_BAD_STORE || !writer->index) && ntc_mend(writer))
+		st = commit(writer, g);
+	if (st == NTC_ST_BAD_STORE) {
+		writer->index_damaged = true;
+		st = NTC_ST_IO;
 	}
 	for (size_t i = 0; i < g->count; i++) {
 		struct ntc_op *op = g->ops[i];
@@ -315,6 +334,34 @@ static void write_group(struct ntc_writer_thread *writer, struct group *g)
 		ntc_syncer_later(&writer->syncer);
 }
 
+/* --- recovery ------------------------------------------------------------------------------ */
+
+static void recover(struct ntc_writer_thread *writer, struct ntc_op *op)
+{
+	const struct ntc_sweeper sweeper = {
+		.blobs = writer->blobs, .index = writer->index, .evict = &writer->evict, .log = writer->log,
+	};
+
+	if (op->type == NTC_OP_SWEEP) {
+		ntc_sweep_slice(&sweeper, op);
+	} else if (op->type == NTC_OP_LOOK) {
+		ntc_sweep_entry(&sweeper, op);
+	} else if (op->type == NTC_OP_SWEPT) {
+		op->st = ntc_index_begin(writer->index);
+		if (!op->st)
+			op->st = ntc_index_unset(writer->index, NTC_REBUILDING_NAME);
+		if (!op->st)
+			op->st = ntc_index_commit(writer->index);
+		if (op->st)
+			ntc_index_rollback(writer->index);
+	} else if (op->rebuilds == writer->loaders->rebuilds) {
+		/* Whoever met the damage, it was this index. The owner hears of the new one first, then that this is done. */
+		writer->index_damaged = true;
+		(void)ntc_mend(writer); /* or later; it says so itself */
+	}
+	writer->index_damaged |= op->st == NTC_ST_BAD_STORE;
+}
+
 /* --- the thread --------------------------------------------------------------------------- */
 
 /* Find out what is wrong with the disk when something failed because of it, or whether it is well again. */
@@ -336,10 +383,11 @@ static void post(struct ntc_writer_thread *writer, struct group *g)
 	struct ntc_op_list done = { 0 };
 	uint64_t now = ntc_clock_mono_ns();
 
-	writer->groups++;
+	writer->groups += !stands_alone(g->ops[0]) || g->ops[0]->type == NTC_OP_EVICT;
 	for (size_t i = 0; i < g->count; i++) {
 		g->ops[i]->durable_ns = now;
 		g->ops[i]->groups = writer->groups;
+		g->ops[i]->by_writer = true;
 		g->ops[i]->disk = writer->disk;
 		ntc_op_push(&done, g->ops[i]);
 	}
@@ -354,10 +402,14 @@ static void *run(void *ctx)
 	while (collect(writer, &g)) {
 		if (g.ops[0]->type == NTC_OP_EVICT)
 			ntc_evictor_evict(writer, g.ops[0]);
+		else if (stands_alone(g.ops[0]))
+			recover(writer, g.ops[0]);
 		else
 			write_group(writer, &g);
 		try_disk(writer, &g);
 		post(writer, &g);
+		if (writer->index_damaged)
+			(void)ntc_mend(writer); /* or later; it says so itself */
 	}
 	return NULL;
 }

@@ -11,8 +11,10 @@
 #define NTC_STORE_WRITER_H
 
 #include "store/blob.h"
+#include "store/checker.h"
 #include "store/evict.h"
 #include "store/index.h"
+#include "store/loader.h"
 #include "store/log.h"
 #include "store/op.h"
 #include "store/reserve.h"
@@ -22,9 +24,13 @@
 
 struct ntc_writer_thread {
 	struct ntc_queue queue;
-	struct ntc_mailbox *mailbox;            /* borrowed, as the next three */
+	struct ntc_mailbox *mailbox;            /* borrowed, as the next five */
 	struct ntc_blobs *blobs;
-	struct ntc_index *index;
+	struct ntc_loaders *loaders;
+	struct ntc_checker *checker;
+	const char *dir;
+	int dir_fd;
+	struct ntc_index *index;                /* NULL while it cannot be opened */
 	const struct ntc_store_log *log;
 	struct ntc_evict evict;                 /* the policy; recovery's before the thread runs */
 	struct ntc_reserve reserve;             /* its `dir` is to be set */
@@ -34,7 +40,8 @@ struct ntc_writer_thread {
 	uint64_t groups;
 	size_t last_puts;                       /* in the last group that had any */
 	struct ntc_disk_state disk;             /* as it was found last */
-	bool index_damaged;                     /* met; read it after the end */
+	bool index_damaged;                     /* met, and not made good */
+	uint64_t mend_at, mend_wait_ns;         /* mend.h: not before; waited for it the last time */
 	struct ntc_syncer syncer;
 	pthread_t thread;
 	bool running;

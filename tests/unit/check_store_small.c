@@ -3,9 +3,11 @@
 
 #include <signal.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <sys/resource.h>
 
 #include "store/image.h"
+#include "tests/support/unit_sys.h"
 
 static void setup(void)
 {
@@ -17,6 +19,7 @@ static void setup(void)
 static void teardown(void)
 {
 	close_store();
+	ntc_test_hook_sys(NULL);
 	remove_dir();
 }
 
@@ -478,6 +481,225 @@ START_TEST(interrupted_rebuild_is_finished)
 }
 END_TEST
 
+/* Damage that no start meets: a list of free pages that leads nowhere. */
+static void damage_freelist(void)
+{
+	static const uint8_t nowhere[8] = { 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 9 };
+	int fd = open(file("index.sqlite3"), O_WRONLY);
+
+	ck_assert_int_eq(pwrite(fd, nowhere, sizeof(nowhere), 32), sizeof(nowhere));
+	close(fd);
+}
+
+static void fill_ruined(void)
+{
+	for (unsigned n = 0; n < RUINED; n++)
+		put_now(n, 'x', ruined_size(n));
+	for (unsigned n = 0; n < RUINED; n += 3)
+		ck_assert_uint_eq(remove_now(n), 1);
+}
+
+/* A put that meets damage is written into the index that takes the place of the damaged one. */
+START_TEST(damage_met_by_a_put_is_mended)
+{
+	struct ntc_digest digest = digest_of(1);
+	struct answer a[4] = { 0 };
+
+	fill_ruined();
+	ntc_store_hit(store, &digest, 3);
+	close_store();
+	damage_freelist();
+	open_store();
+	ck_assert_uint_eq(stats_now().rebuilds, 0);
+	put(100, 'y', 7000, &a[0]);
+	remove_key(1, &a[1]);
+	put(101, 'y', 100000, &a[2]);
+	wait_for(&a[2].durable);
+	ck_assert_int_eq(a[0].durable_st, NTC_ST_OK);
+	ck_assert_int_eq(a[1].remove_st, NTC_ST_OK);
+	ck_assert_int_eq(a[2].durable_st, NTC_ST_OK);
+	settle();
+	ck_assert_uint_eq(stats_now().rebuilds, 1);
+	ck_assert_int_eq(count_names(dir, "index.sqlite3.damaged-"), 1);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(load_now(1, 'x', ruined_size(1)), NTC_ST_NOT_FOUND);
+		ck_assert_int_eq(load_now(100, 'y', 7000), NTC_ST_OK);
+		ck_assert_int_eq(load_now(101, 'y', 100000), NTC_ST_OK);
+		for (unsigned n = 2; n < RUINED; n++)
+			ck_assert_int_eq(load_now(n, 'x', ruined_size(n)), n % 3 ? NTC_ST_OK : NTC_ST_NOT_FOUND);
+		ck_assert_uint_eq(stats_now().entries, RUINED - RUINED / 3 + 1);
+		reopen_store();
+	}
+	close_store();
+	check_index(RUINED - RUINED / 3 + 1);
+	open_store();
+	ck_assert_int_eq(count_names(dir, "index.sqlite3.damaged-"), 1);
+}
+END_TEST
+
+/* Damage that only reading meets: nothing leads to the images any more. */
+START_TEST(damage_met_by_a_load_is_mended)
+{
+	static const char zeros[4096];
+	struct answer a = { 0 };
+	long long root;
+	int fd;
+
+	fill_ruined();
+	close_store();
+	root = ask("SELECT rootpage FROM sqlite_schema WHERE name = 'image'");
+	fd = open(file("index.sqlite3"), O_WRONLY);
+	ck_assert_int_eq(pwrite(fd, zeros, sizeof(zeros), (off_t)(root - 1) * (off_t)sizeof(zeros)), sizeof(zeros));
+	close(fd);
+	open_store();
+	ck_assert_uint_eq(stats_now().rebuilds, 0);
+	/* Not known to be gone, and not given either. */
+	load(1, &a);
+	wait_for(&a.loaded);
+	ck_assert_int_eq(a.load_st, NTC_ST_IO);
+	settle();
+	ck_assert_uint_eq(stats_now().rebuilds, 1);
+	check_all_but_third();
+	reopen_store();
+	check_all_but_third();
+	ck_assert_int_eq(count_names(dir, "index.sqlite3.damaged-"), 1);
+}
+END_TEST
+
+/* Where the last end was not clean somebody looks closely, behind the start. */
+START_TEST(damage_met_by_the_check_is_mended)
+{
+	fill_ruined();
+	close_store();
+	run_sql("DELETE FROM value WHERE name = 'clean'");
+	damage_freelist();
+	open_store();
+	ck_assert_uint_eq(stats_now().rebuilds, 1);
+	check_all_but_third();
+	ck_assert_int_eq(count_names(dir, "index.sqlite3.damaged-"), 1);
+	reopen_store();
+	ck_assert_uint_eq(stats_now().rebuilds, 0);
+	check_all_but_third();
+}
+END_TEST
+
+/* A check that is broken off by an end is made up for by the next start. */
+START_TEST(check_that_is_broken_off_is_done_again)
+{
+	fill_ruined();
+	close_store();
+	run_sql("DELETE FROM value WHERE name = 'clean'");
+	for (int i = 0; i < 20; i++) {
+		ck_assert_int_eq(try_open(), NTC_ST_OK);
+		close_store();
+		if (ask("SELECT count(*) FROM value WHERE name = 'clean'"))
+			break; /* it was done before the end came */
+	}
+	open_store();
+	check_all_but_third();
+	close_store();
+	ck_assert_int_eq(ask("SELECT count(*) FROM value WHERE name = 'clean'"), 1);
+	open_store();
+}
+END_TEST
+
+/* Images that are lost with the index are gone from the table too. */
+START_TEST(what_is_lost_is_forgotten)
+{
+	uint64_t bytes;
+
+	for (unsigned n = 0; n < 30; n++)
+		put_now(n, 'x', n % 2 ? 100 : 100000);
+	bytes = stats_now().bytes;
+	close_store();
+	run_sql("UPDATE image SET bytes = zeroblob(length(bytes)) WHERE id % 3 = 0");
+	damage_freelist();
+	open_store();
+	put_now(100, 'y', 7000);
+	settle();
+	ck_assert_uint_eq(stats_now().rebuilds, 1);
+	ck_assert_uint_eq(stats_now().entries, 26);
+	ck_assert_uint_lt(stats_now().bytes, bytes + 8192);
+	reopen_store();
+	ck_assert_uint_eq(stats_now().entries, 26);
+}
+END_TEST
+
+/* --- before the sweep has come by ------------------------------------------------------------- */
+
+static atomic_bool no_listing;
+
+static int refuse_lists(enum ntc_test_call call, const char *name, int flags)
+{
+	(void)flags;
+	return no_listing && call == NTC_CALL_LIST && name && strlen(name) == 2 ? EIO : 0;
+}
+
+START_TEST(hits_do_not_wait_for_the_sweep)
+{
+	fill_ruined();
+	close_store();
+	ntc_test_hook_sys(refuse_lists);
+	no_listing = true;
+	ck_assert_int_eq(try_open(), NTC_ST_OK);
+	check_all_but_third();
+	ck_assert_int_eq(put_now(0, 'x', 100), NTC_STORED_NEW);
+	ck_assert_uint_eq(remove_now(0), 1);
+	ck_assert(stats_now().recovering);
+	/* A close does not wait for it either. */
+	close_store();
+	ck_assert_int_eq(try_open(), NTC_ST_OK);
+	no_listing = false;
+	settle();
+	check_all_but_third();
+}
+END_TEST
+
+/* A new index has no rows of blobs: what is asked for is looked for, and decided as if it had. */
+START_TEST(rebuilt_is_known_before_the_sweep)
+{
+	struct answer a = { 0 };
+	struct ntc_digest digest;
+
+	fill_ruined();
+	close_store();
+	damage_header();
+	ntc_test_hook_sys(refuse_lists);
+	no_listing = true;
+	ck_assert_int_eq(try_open(), NTC_ST_OK);
+	ck_assert_int_eq(put_now(5, 'x', ruined_size(5)), NTC_STORED_KNOWN);
+	ck_assert_int_eq(put_now(10, 'y', ruined_size(10)), NTC_STORED_DIFFERS);
+	ck_assert_int_eq(put_now(10, 'y', 100), NTC_STORED_DIFFERS);
+	/* Several calls behind one look keep their order. */
+	load(20, &a);
+	remove_key(20, &a);
+	put(20, 'z', 100000, &a);
+	wait_for(&a.durable);
+	ck_assert_int_eq(a.load_st, NTC_ST_OK);
+	ck_assert_uint_eq(a.remove_count, 1);
+	ck_assert_int_eq(a.stored, NTC_STORED_NEW);
+	ntc_buffer_unref(a.image);
+	digest = digest_of(25);
+	a = (struct answer){ 0 };
+	ntc_store_remove_digest(store, &digest, on_remove, &a);
+	wait_for(&a.removed);
+	ck_assert_uint_eq(a.remove_count, 1);
+	ck_assert(!exists(blob_file(25)));
+	ck_assert_int_eq(load_now(25, 'x', ruined_size(25)), NTC_ST_NOT_FOUND);
+	ck_assert_int_eq(load_now(35, 'x', ruined_size(35)), NTC_ST_OK);
+	ck_assert_int_eq(load_now(1000, 'x', 100), NTC_ST_NOT_FOUND);
+	/* And still so at the next start. */
+	close_store();
+	ck_assert_int_eq(try_open(), NTC_ST_OK);
+	ck_assert_int_eq(load_now(40, 'x', ruined_size(40)), NTC_ST_OK);
+	no_listing = false;
+	settle();
+	ck_assert_int_eq(load_now(20, 'z', 100000), NTC_ST_OK);
+	ck_assert_int_eq(load_now(25, 'x', ruined_size(25)), NTC_ST_NOT_FOUND);
+	ck_assert_uint_eq(stats_now().entries, RUINED - RUINED / 3 - 1);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("store_small");
@@ -496,6 +718,13 @@ int main(void)
 	tcase_add_loop_test(tc, damaged_index_gives_images_back, 0, (int)(sizeof(damages) / sizeof(*damages)));
 	tcase_add_test(tc, ruins_are_read_with_their_journal);
 	tcase_add_test(tc, interrupted_rebuild_is_finished);
+	tcase_add_test(tc, damage_met_by_a_put_is_mended);
+	tcase_add_test(tc, damage_met_by_a_load_is_mended);
+	tcase_add_test(tc, damage_met_by_the_check_is_mended);
+	tcase_add_test(tc, check_that_is_broken_off_is_done_again);
+	tcase_add_test(tc, what_is_lost_is_forgotten);
+	tcase_add_test(tc, hits_do_not_wait_for_the_sweep);
+	tcase_add_test(tc, rebuilt_is_known_before_the_sweep);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
 }

@@ -134,11 +134,33 @@ static UNUSED enum ntc_status try_open(void)
 	return ntc_store_open(&options, &store, &reason);
 }
 
+/* Dispatch once, when there is something to. */
+static UNUSED void wait_turn(void)
+{
+	struct pollfd ready = { .fd = ntc_store_event_fd(store), .events = POLLIN };
+
+	(void)poll(&ready, 1, 1000);
+	ntc_store_dispatch(store);
+}
+
+/* Dispatch until what goes on behind a start has come to its end. */
+static UNUSED void settle(void)
+{
+	uint64_t until = ntc_clock_mono_ns() + 60 * NTC_NS_PER_S;
+	struct ntc_store_stats stats;
+
+	for (ntc_store_stats(store, &stats); stats.recovering; ntc_store_stats(store, &stats)) {
+		ck_assert_msg(ntc_clock_mono_ns() < until, "still recovering after a minute");
+		wait_turn();
+	}
+}
+
 static UNUSED void open_store(void)
 {
 	enum ntc_status st = try_open();
 
 	ck_assert_msg(st == NTC_ST_OK, "%s: %s", ntc_status_name(st), reason.text);
+	settle();
 }
 
 static UNUSED void close_store(void)
@@ -220,15 +242,6 @@ static UNUSED void on_list(void *ctx, enum ntc_status st, const struct ntc_row *
 	ck_assert_uint_le(count, sizeof(a->rows) / sizeof(a->rows[0]));
 	if (count)
 		memcpy(a->rows, rows, count * sizeof(*rows));
-}
-
-/* Dispatch once, when there is something to. */
-static UNUSED void wait_turn(void)
-{
-	struct pollfd ready = { .fd = ntc_store_event_fd(store), .events = POLLIN };
-
-	(void)poll(&ready, 1, 1000);
-	ntc_store_dispatch(store);
 }
 
 /* Dispatch until *count is not 0. */

@@ -1,0 +1,86 @@
+/* Mending; see mend.h. */
+#include "store/mend.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "store/rebuild.h"
+#include "store/table.h"
+
+struct survivors {
+	struct ntc_entry *entries;
+	size_t count, room;
+};
+
+static enum ntc_status add_survivor(void *ctx, const struct ntc_row *row)
+{
+	struct survivors *s = ctx;
+
+	if (!row->image)
+		return NTC_ST_OK;
+	if (s->count == s->room) {
+		size_t room = s->room ? s->room * 2 : 256;
+		struct ntc_entry *entries = reallocarray(s->entries, room, sizeof(*entries));
+
+		if (!entries)
+			return NTC_ST_NO_MEMORY;
+		s->entries = entries;
+		s->room = room;
+	}
+	s->entries[s->count++] = (struct ntc_entry){
+		.digest = row->digest, .cost_ns = row->cost_ns, .size = (uint32_t)row->size, .kind = (uint8_t)row->kind,
+		.in_index = true,
+	};
+	return NTC_ST_OK;
+}
+
+static enum ntc_status exchange(struct ntc_writer_thread *writer, struct ntc_op *op, struct ntc_reason *reason)
+{
+	struct survivors survivors = { 0 };
+	enum ntc_status st, opened;
+
+	ntc_checker_stop(writer->checker);
+	ntc_loaders_pause(writer->loaders);
+	ntc_index_close(writer->index, false);
+	writer->index = NULL;
+	st = ntc_rebuild(writer->dir, writer->dir_fd, "the index is damaged", writer->log, reason);
+	/* Damaged still, it may be good for something; or it is not there, until it can be put there. */
+	opened = ntc_index_open(writer->dir, &writer->index, st ? NULL : reason);
+	ntc_loaders_resume(writer->loaders);
+	if (!st)
+		st = opened;
+	if (st)
+		return st;
+	/* Without memory for them, what is lost is found out entry by entry. */
+	op->st = ntc_index_each(writer->index, add_survivor, &survivors);
+	op->items = survivors.entries;
+	op->count = op->st ? 0 : survivors.count;
+	return NTC_ST_OK;
+}
+
+bool ntc_mend(struct ntc_writer_thread *writer)
+{
+	struct ntc_op *op = ntc_clock_mono_ns() >= writer->mend_at ? ntc_op_new(NTC_OP_REBUILT, NULL, NULL) : NULL;
+	struct ntc_reason reason = { "" };
+	struct ntc_op_list done = { 0 };
+	enum ntc_status st;
+
+	if (!op)
+		return false;
+	st = exchange(writer, op, &reason);
+	if (st) {
+		ntc_op_free(op);
+		ntc_store_log(writer->log, NTC_LOG_ERROR, "the index stays damaged: %s", reason.text);
+		writer->mend_wait_ns = writer->mend_wait_ns ? writer->mend_wait_ns * 2 : NTC_NS_PER_S;
+		if (writer->mend_wait_ns > NTC_MEND_WAIT_MAX_NS)
+			writer->mend_wait_ns = NTC_MEND_WAIT_MAX_NS;
+		writer->mend_at = ntc_clock_mono_ns() + writer->mend_wait_ns;
+		writer->index_damaged = true;
+		return false;
+	}
+	writer->index_damaged = false;
+	writer->mend_wait_ns = 0;
+	ntc_op_push(&done, op);
+	ntc_mailbox_post(writer->mailbox, &done);
+	return true;
+}

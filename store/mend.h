@@ -1,0 +1,16 @@
+/*
+ * Mending the index of a running store: whoever met the damage, the writer rebuilds it (rebuild.h) while nobody else
+ * has a connection, and goes on. Loaders wait meanwhile; clients read files themselves.
+ */
+#ifndef NTC_STORE_MEND_H
+#define NTC_STORE_MEND_H
+
+#include "store/writer.h"
+
+/* How long after a rebuild that failed (a full disk, a sick one) the next is tried: doubled up to this. */
+#define NTC_MEND_WAIT_MAX_NS (60 * NTC_NS_PER_S)
+
+/* True: writer->index is a whole one, and the owner is told (NTC_OP_REBUILT). The writer's thread. */
+bool ntc_mend(struct ntc_writer_thread *writer);
+
+#endif
