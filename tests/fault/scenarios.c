@@ -283,7 +283,6 @@ static void set_options(const struct ntc_scenario *s, struct ntc_trial *t, struc
 		.evicts = s->max_bytes != 0,
 		.damaged = s->damaged,
 		.rebuilt = s->rebuilt,
-		.adopting = s->rebuilt,
 	};
 }
 
@@ -337,6 +336,7 @@ void ntc_scenario_run(const struct ntc_scenario *s, struct ntc_trial *t)
 {
 	s->run(t);
 	ntc_trial_arm(t, false);
+	ntc_trial_settle(t);
 	/* Over: whatever was refused before is taken now. */
 	for (unsigned n = 0; n < NTC_TRIAL_ENTRIES; n++)
 		if (t->ledger->state[n] == NTC_TRIAL_UNSURE && !(s->settled && n >= ORPHAN))

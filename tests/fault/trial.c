@@ -202,13 +202,20 @@ static void wait_until(struct ntc_trial *t, const unsigned *count, unsigned want
 	}
 }
 
-/* Wait for what goes on behind a start; where something fails, only until then: it is tried again a second later. */
-static void settle(struct ntc_trial *t)
+static struct ntc_store_stats stats_of(const struct ntc_trial *t)
 {
-	uint64_t until = ntc_clock_mono_ns() + ANSWER_LIMIT_S * NTC_NS_PER_S;
 	struct ntc_store_stats stats;
 
-	for (ntc_store_stats(t->store, &stats); stats.recovering; ntc_store_stats(t->store, &stats)) {
+	ntc_store_stats(t->store, &stats);
+	return stats;
+}
+
+/* What failed is tried again a second later. */
+void ntc_trial_settle(struct ntc_trial *t)
+{
+	uint64_t until = ntc_clock_mono_ns() + ANSWER_LIMIT_S * NTC_NS_PER_S;
+
+	while (stats_of(t).recovering) {
 		struct pollfd ready = { .fd = ntc_store_event_fd(t->store), .events = POLLIN };
 
 		if (t->armed && fired(t))
@@ -229,7 +236,7 @@ enum ntc_status ntc_trial_open(struct ntc_trial *t)
 
 	ntc_fault_expect(!st || excused(t, st), "the start failed: %s: %s", ntc_status_name(st), reason.text);
 	if (!st)
-		settle(t);
+		ntc_trial_settle(t);
 	return st;
 }
 
@@ -323,6 +330,16 @@ void ntc_trial_put_other(struct ntc_trial *t, unsigned n)
 		ntc_fault_expect(p.stored == NTC_STORED_DIFFERS, "another put of %u was taken", n);
 }
 
+/*
+ * Whether what is there may be a miss: while the store is still looking; and where the disk did not give a file when the index was
+ * made again, until the next start.
+ */
+static bool is_looking(const struct ntc_trial *t)
+{
+	return stats_of(t).recovering ||
+	       (t->rebuilt && fired(t) && t->named != NTC_ST_NO_FILES && t->named != NTC_ST_NO_MEMORY);
+}
+
 struct load {
 	unsigned answered;
 	enum ntc_status st;
@@ -341,6 +358,7 @@ static void on_load(void *ctx, enum ntc_status st, const struct ntc_loaded *load
 enum ntc_status ntc_trial_load(struct ntc_trial *t, unsigned n)
 {
 	unsigned state = t->ledger->state[n];
+	bool looking = is_looking(t);
 	struct ntc_buffer *key = make_key(n);
 	struct load l = { 0 };
 
@@ -357,7 +375,7 @@ enum ntc_status ntc_trial_load(struct ntc_trial *t, unsigned n)
 			 ntc_status_name(l.st));
 	t->lost += state == NTC_TRIAL_THERE && l.st != NTC_ST_OK;
 	t->back += state == NTC_TRIAL_GONE && l.st == NTC_ST_OK;
-	if (state == NTC_TRIAL_THERE && !t->evicts && !t->adopting && !t->tolerant)
+	if (state == NTC_TRIAL_THERE && !t->evicts && !looking && !t->tolerant)
 		ntc_fault_expect(l.st != NTC_ST_NOT_FOUND, "entry %u was acknowledged and is lost", n);
 	if ((state == NTC_TRIAL_GONE && !t->tolerant) || state == NTC_TRIAL_NEVER)
 		ntc_fault_expect(l.st != NTC_ST_OK, "entry %u is there: %s", n,
@@ -434,6 +452,7 @@ static bool listed(const struct listing *l, unsigned n)
 
 void ntc_trial_list(struct ntc_trial *t)
 {
+	bool looking = is_looking(t);
 	static struct listing l;
 	struct ntc_digest after = { 0 };
 
@@ -451,10 +470,10 @@ void ntc_trial_list(struct ntc_trial *t)
 		ntc_fault_expect(excused(t, l.st), "list: %s", ntc_status_name(l.st));
 		return;
 	}
-	for (unsigned n = 0; n < NTC_TRIAL_ENTRIES && !t->tolerant; n++) {
+	for (unsigned n = 0; n < NTC_TRIAL_ENTRIES && !t->tolerant && !looking; n++) {
 		unsigned state = t->ledger->state[n];
 
-		if (state == NTC_TRIAL_THERE && !t->evicts && !t->adopting)
+		if (state == NTC_TRIAL_THERE && !t->evicts)
 			ntc_fault_expect(listed(&l, n), "entry %u is there and not listed", n);
 		if (state == NTC_TRIAL_GONE || state == NTC_TRIAL_NEVER)
 			ntc_fault_expect(!listed(&l, n), "entry %u is not there and listed", n);
@@ -462,14 +481,6 @@ void ntc_trial_list(struct ntc_trial *t)
 }
 
 /* --- judgement ---------------------------------------------------------------------------- */
-
-static struct ntc_store_stats stats_of(const struct ntc_trial *t)
-{
-	struct ntc_store_stats stats;
-
-	ntc_store_stats(t->store, &stats);
-	return stats;
-}
 
 static void compare_all(struct ntc_trial *t)
 {
@@ -509,7 +520,7 @@ void ntc_trial_judge(struct ntc_trial *t)
 	unsigned aside;
 
 	ntc_trial_arm(t, false);
-	t->adopting = false;
+	t->fired = NULL;
 	if (t->evicts) {
 		/* Not to be judged by what would go now. */
 		uint64_t cap = t->options.max_bytes;

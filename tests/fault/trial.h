@@ -44,7 +44,6 @@ struct ntc_trial {
 	bool evicts;                            /* what is there may also be evicted */
 	bool damaged;                           /* files were damaged: some are set aside */
 	bool rebuilt;                           /* so was the index */
-	bool adopting;                          /* what is there may not be found yet */
 	/* What is on disk was damaged behind the store's back: entries may be lost, or back, but whole; calls may fail. */
 	bool tolerant;
 	unsigned lost, back;                    /* then: how many loads found so */
@@ -76,6 +75,13 @@ void ntc_trial_arm(struct ntc_trial *t, bool on);
 /* OK, or the status that names the fault. LOCKED and the like are failures of the trial. */
 enum ntc_status ntc_trial_open(struct ntc_trial *t);
 void ntc_trial_close(struct ntc_trial *t);
+
+/*
+ * Wait for what goes on behind a start (opening does); where something fails, only until then. While it goes on, what is there
+ * may not be found: the store is still looking.
+ */
+void ntc_trial_settle(struct ntc_trial *t);
+
 
 enum ntc_status ntc_trial_put(struct ntc_trial *t, unsigned n);
 /* Entries n .. n + count - 1 at once, so that they share groups; count at most 16. */
