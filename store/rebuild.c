@@ -18,6 +18,7 @@
 
 #define MAKING NTC_INDEX_NAME ".tmp"    /* of no worth before it is whole */
 #define READY NTC_INDEX_NAME ".new"     /* whole */
+#define NAME_ROOM 96                    /* bytes of the name of an index that was set aside */
 
 struct rebuild {
 	struct ntc_index *old, *new;    /* old: NULL if it cannot be read at all */
@@ -195,10 +196,10 @@ static int size_of(int dir_fd, const char *name, off_t *size)
 }
 
 /* A free name with the date for a damaged index; also its journal's is free. */
-static int damaged_name(int dir_fd, char name[64])
+static int damaged_name(int dir_fd, char name[NAME_ROOM])
 {
 	time_t now = (time_t)(ntc_clock_wall_ns() / NTC_NS_PER_S);
-	char date[32], wal[80];
+	char date[32], wal[NAME_ROOM + 4];
 	struct tm tm;
 	off_t size;
 	int err = 0;
@@ -206,7 +207,7 @@ static int damaged_name(int dir_fd, char name[64])
 	gmtime_r(&now, &tm);
 	strftime(date, sizeof(date), "%Y%m%dT%H%M%SZ", &tm);
 	for (int n = 1; n < 100; n++) {
-		(void)snprintf(name, 64, NTC_INDEX_NAME ".damaged-%s.%d", date, n);
+		(void)snprintf(name, NAME_ROOM, NTC_INDEX_NAME ".damaged-%s.%d", date, n);
 		(void)snprintf(wal, sizeof(wal), "%s-wal", name);
 		err = size_of(dir_fd, name, &size);
 		if (err == -ENOENT)
@@ -222,7 +223,7 @@ static int damaged_name(int dir_fd, char name[64])
 /* Rename the index and its journal; either may be away already. */
 static int set_aside(int dir_fd, const char *to)
 {
-	char wal[80];
+	char wal[NAME_ROOM + 4];
 	off_t size;
 	int err = ntc_sys_rename(dir_fd, NTC_INDEX_NAME, dir_fd, to);
 
@@ -242,7 +243,7 @@ static int set_aside(int dir_fd, const char *to)
 
 enum ntc_status ntc_rebuild_finish(int dir_fd, const struct ntc_store_log *log, struct ntc_reason *reason)
 {
-	char to[64];
+	char to[NAME_ROOM];
 	off_t size;
 	int err = size_of(dir_fd, READY, &size);
 
