@@ -5,8 +5,11 @@
 #ifndef NTC_TESTS_SUPPORT_MAKING_H
 #define NTC_TESTS_SUPPORT_MAKING_H
 
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "ntcache.h"
@@ -81,6 +84,29 @@ static inline int64_t making_counter(struct ntc_client *client, const char *name
 	struct making_counter counter = { name, -1 };
 
 	return ntc_stats(client, 10000, making_counter_fn, &counter) == NTC_OK ? counter.value : -1;
+}
+
+/*
+ * Files where the shards' directories belong (or, `there` false, no longer): what needs a file of its own is lost,
+ * while the disk is well. False if that cannot be. For a cache directory that has no shards yet.
+ */
+static inline bool making_losses(const char *cache, bool there)
+{
+	char path[4096];
+	bool done = true;
+
+	for (unsigned shard = 0; shard < 256; shard++) {
+		int fd;
+
+		snprintf(path, sizeof(path), "%s/default/%02x", cache, shard);
+		if (!there) {
+			done &= unlink(path) == 0;
+			continue;
+		}
+		fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		done &= fd >= 0 && close(fd) == 0;
+	}
+	return done;
 }
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "client/ntcache.h"
 #include "tests/support/harness.h"
+#include "tests/support/making.h"
 
 #define LIMIT_MS 20000
 
@@ -126,7 +127,7 @@ START_TEST(test_lost_put)
 
 	ntc_test_start(&d, NULL);
 	a = open_client(0), b = open_client(0);
-	ck_assert_int_eq(rmdir(ntc_test_path("main.cache/default/tmp")), 0);
+	ck_assert(making_losses(ntc_test_path("main.cache"), true));
 	for (int i = 0; i < 20; i++) {
 		struct ntc_key *key = key_of(i);
 		struct ntc_entry *made = entry_of(key, 100000, 'x');

@@ -213,14 +213,14 @@ START_TEST(test_lost)
 
 	ntc_test_start(&d, NULL);
 	client = making_client(NULL);
-	ck_assert_int_eq(rmdir(ntc_test_path("main.cache/default/tmp")), 0);
+	ck_assert(making_losses(ntc_test_path("main.cache"), true));
 	import(client, &some);
 	ck_assert_uint_eq(some.refused, 30);
 	ck_assert_int_eq(some.refusal, NTC_E_IO);
 	ck_assert_msg(strstr(some.why, "could not be written"), "%s", some.why);
 	ck_assert_int_eq(ntc_sync(client, LIMIT_MS), NTC_OK);
 	ck_assert_int_eq(making_counter(client, "imports"), 0);
-	ck_assert_int_eq(mkdir(ntc_test_path("main.cache/default/tmp"), 0700), 0);
+	ck_assert(making_losses(ntc_test_path("main.cache"), false));
 	ntc_test_stop(&d);
 	ntc_test_start(&d, NULL);
 	import(client, &more);
@@ -239,7 +239,7 @@ START_TEST(test_known_and_lost)
 
 	ntc_test_start(&d, NULL);
 	maker = making_client(NULL), importer = making_client(NULL);
-	ck_assert_int_eq(rmdir(ntc_test_path("main.cache/default/tmp")), 0);
+	ck_assert(making_losses(ntc_test_path("main.cache"), true));
 	for (uint64_t i = 0; i < 100; i++) {
 		struct stream stream = { .from = i, .to = i + 1, .next = i, .make = make_filled, .size = 20000 };
 		struct ntc_entry *entry = filled(i, 20000, 0);
@@ -253,7 +253,7 @@ START_TEST(test_known_and_lost)
 	}
 	ck_assert_uint_gt(known, 0);
 	ntc_close(maker), ntc_close(importer);
-	ck_assert_int_eq(mkdir(ntc_test_path("main.cache/default/tmp"), 0700), 0);
+	ck_assert(making_losses(ntc_test_path("main.cache"), false));
 	ntc_test_stop(&d);
 }
 END_TEST
