@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "proto/key.h"
+#include "store/dirs.h"
 #include "store/fs.h"
 #include "store/lock.h"
 #include "store/owner.h"
@@ -338,41 +339,17 @@ void ntc_store_dispatch(struct ntc_store *store)
 
 /* --- opening ------------------------------------------------------------------------------ */
 
-/* Make the directory and what is missing above it. */
-static enum ntc_status make_dirs(const char *dir, mode_t mode, struct ntc_reason *reason)
-{
-	char path[PATH_MAX];
-	size_t len = strlen(dir);
-	int err;
-
-	if (!len || len >= sizeof(path))
-		return ntc_reject(reason, NTC_ST_IO, "the name of the cache directory is empty or too long");
-	memcpy(path, dir, len + 1);
-	for (size_t i = 1; i <= len; i++) {
-		if (path[i] != '/' && path[i] != '\0')
-			continue;
-		path[i] = '\0';
-		err = ntc_sys_mkdir(AT_FDCWD, path, i == len ? mode : 0700);
-		/* Whatever else is in the way shows when the directory is opened. */
-		if (err && err != -EEXIST && err != -EACCES && err != -EROFS && err != -EPERM)
-			return ntc_reject(reason, ntc_status_from_errno(-err), "%s: %s", path, strerror(-err));
-		if (i < len)
-			path[i] = '/';
-	}
-	return NTC_ST_OK;
-}
-
 static enum ntc_status open_dir(struct ntc_store *store, const struct ntc_store_options *options,
 				struct ntc_reason *reason)
 {
-	enum ntc_status st = make_dirs(options->dir, options->group_readable ? 0750 : 0700, reason);
+	int err = ntc_dirs_make(options->dir, options->group_readable ? 0750 : 0700, NTC_INDEX_NAME);
 	struct ntc_reason why = { "" };
+	enum ntc_status st;
 	struct stat stat;
 	struct statfs fs;
-	int err;
 
-	if (st)
-		return st;
+	if (err)
+		return ntc_reject(reason, ntc_status_from_errno(-err), "%s: %s", options->dir, strerror(-err));
 	store->dir = realpath(options->dir, NULL);
 	if (!store->dir)
 		return ntc_reject(reason, ntc_status_from_errno(errno), "%s: %s", options->dir, strerror(errno));

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "store/dirs.h"
 #include "store/sys.h"
 #include "store/vfs_shared.h"
 
@@ -84,24 +85,6 @@ static int file_truncate(sqlite3_file *base, sqlite3_int64 len)
 	return code(ntc_sys_truncate(fd_of((struct file *)base), (off_t)len), SQLITE_IOERR_TRUNCATE);
 }
 
-static int sync_dir_of(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	char dir[PATH_MAX];
-	int fd, err;
-
-	if (!slash)
-		snprintf(dir, sizeof(dir), ".");
-	else if ((size_t)snprintf(dir, sizeof(dir), "%.*s", (int)(slash - path + 1), path) >= sizeof(dir))
-		return -ENAMETOOLONG;
-	fd = ntc_sys_open(AT_FDCWD, dir, O_RDONLY | O_DIRECTORY, 0);
-	if (fd < 0)
-		return fd;
-	err = ntc_sys_fsync(fd);
-	ntc_sys_close(fd);
-	return err;
-}
-
 static int file_sync(sqlite3_file *base, int flags)
 {
 	struct file *file = (struct file *)base;
@@ -112,7 +95,7 @@ static int file_sync(sqlite3_file *base, int flags)
 	err = ntc_sys_fdatasync(fd_of(file));
 	if (err)
 		return code(err, SQLITE_IOERR_FSYNC);
-	err = file->new_name ? sync_dir_of(file->path) : 0;
+	err = file->new_name ? ntc_dirs_sync_above(file->path) : 0;
 	if (err)
 		return code(err, SQLITE_IOERR_DIR_FSYNC);
 	file->new_name = false;
@@ -285,7 +268,7 @@ static int vfs_delete(sqlite3_vfs *vfs, const char *path, int sync_dir)
 		return code(err, SQLITE_IOERR_DELETE_NOENT);
 	if (err)
 		return code(err, SQLITE_IOERR_DELETE);
-	return sync_dir ? code(sync_dir_of(path), SQLITE_IOERR_DIR_FSYNC) : SQLITE_OK;
+	return sync_dir ? code(ntc_dirs_sync_above(path), SQLITE_IOERR_DIR_FSYNC) : SQLITE_OK;
 }
 
 static int vfs_access(sqlite3_vfs *vfs, const char *path, int flags, int *result)

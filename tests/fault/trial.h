@@ -42,11 +42,14 @@ struct ntc_trial {
 	bool armed;
 	bool was_fired;                         /* before the call under way */
 	bool evicts;                            /* what is there may also be evicted */
+	bool removes;                           /* and so much else removed that what evictions left says nothing */
 	bool damaged;                           /* files were damaged: some are set aside */
 	bool rebuilt;                           /* so was the index */
 	/* What is on disk was damaged behind the store's back: entries may be lost, or back, but whole; calls may fail. */
 	bool tolerant;
 	unsigned lost, back;                    /* then: how many loads found so */
+	/* Told whenever the ledger changes; may be NULL. */
+	void (*note)(uint32_t n, uint32_t state);
 };
 
 /* For options.log: to standard error, with $NTC_TEST_LOG. */
