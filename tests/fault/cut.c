@@ -255,9 +255,11 @@ static void read_record(struct state *s, const struct ntc_cut *cut)
 	for (size_t i = 0; i < cut->at; i++) {
 		const struct ntc_disk_record *r = &disk->records[i];
 
-		if (r->what == NTC_DISK_SYNC && !(r->syncs & cut->without))
+		if (r->syncs & cut->without)
+			continue;
+		if (r->what == NTC_DISK_SYNC)
 			s->synced[r->node] = i;
-		for (size_t n = 0; r->what == NTC_DISK_SYNC_ALL && n < disk->nodes; n++)
+		for (size_t n = 0; r->what == NTC_DISK_ALL && n < disk->nodes; n++)
 			s->synced[n] = i;
 	}
 	for (size_t i = 0; i < cut->at; i++) {

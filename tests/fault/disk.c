@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -255,9 +256,13 @@ static int told_truncate(int fd, off_t len)
 	return err;
 }
 
-/* Nothing has to be written for it: what was synced is what the record says. */
+/* Nothing has to be written for it: what was synced is what the record says. It takes its time, by which the store
+ * chooses how to sync. */
 static int told_sync(int fd)
 {
+	static const struct timespec latency = { .tv_nsec = 200000 };
+
+	(void)nanosleep(&latency, NULL); /* less will do */
 	pthread_mutex_lock(&lock);
 	record_sync(node_of(fd));
 	pthread_mutex_unlock(&lock);
@@ -268,9 +273,18 @@ static int told_syncfs(int fd)
 {
 	(void)fd;
 	pthread_mutex_lock(&lock);
-	add(NTC_DISK_SYNC_ALL, 0, NULL, 0);
+	add(NTC_DISK_ALL, 0, NULL, 0)->syncs = BIT(ALL);
 	pthread_mutex_unlock(&lock);
 	return 0;
+}
+
+/* One on which the store syncs everything at once where that pays. */
+static int told_statfs(int fd, struct statfs *fs)
+{
+	int err = ntc_sys_kernel.statfs(fd, fs);
+
+	fs->f_type = 0xef53;
+	return err;
 }
 
 static int told_rename(int from_dir, const char *from, int to_dir, const char *to)
@@ -372,7 +386,7 @@ void ntc_disk_begin(struct ntc_disk *own, const char *root)
 	disk->nodes = NTC_DISK_ROOT;
 	snprintf(root_path, sizeof(root_path), "%s", root);
 	take_dir(new_node(true), root);
-	add(NTC_DISK_SYNC_ALL, 0, NULL, 0);
+	add(NTC_DISK_ALL, 0, NULL, 0);
 	for (size_t i = 0; i < name_count; i++)
 		names[i].unsynced = false;
 	disk->began = disk->count;
@@ -384,6 +398,7 @@ void ntc_disk_begin(struct ntc_disk *own, const char *root)
 	ops.fsync = told_sync;
 	ops.fdatasync = told_sync;
 	ops.syncfs = told_syncfs;
+	ops.statfs = told_statfs;
 	ops.rename = told_rename;
 	ops.unlink = told_unlink;
 	ops.mkdir = told_mkdir;

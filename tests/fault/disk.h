@@ -16,6 +16,7 @@ enum { NTC_DISK_RECORDS = 1 << 17, NTC_DISK_NODES = 1 << 13, NTC_DISK_ROOT = 1 }
 
 /* What a sync is for: each can be left out (cut.h). */
 #define NTC_DISK_SYNCS(X) \
+	X(ALL, "the sync of everything at once") \
 	X(IMAGE, "the sync of an image's file") \
 	X(SHARD, "the sync of a shard's directory") \
 	X(DOMAIN, "the sync of the directory of shards") \
@@ -40,7 +41,7 @@ enum ntc_disk_what {
 	NTC_DISK_TRUNCATE,      /* a file to the length `at` */
 	NTC_DISK_NAME,          /* `other` has the name `bytes` in the directory `node` now; 0: nothing has */
 	NTC_DISK_SYNC,          /* a file or directory; `syncs` says what for, a bit each */
-	NTC_DISK_SYNC_ALL,
+	NTC_DISK_ALL,           /* `syncs` too */
 	NTC_DISK_NOTE,          /* of the caller's: `node` is in the state `other` */
 };
 
