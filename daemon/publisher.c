@@ -30,6 +30,7 @@ struct owner {
 
 struct ntc_publisher {
 	struct ntc_segment_writer writer;
+	struct ntc_segment reader; /* of the same memory */
 	uint8_t *memory;
 	size_t size;
 	int fd;    /* ours */
@@ -142,6 +143,10 @@ struct ntc_publisher *ntc_publisher_new(uint64_t size, uint64_t instance, struct
 		ntc_publisher_free(p);
 		return NULL;
 	}
+	if (ntc_segment_open(p->memory, p->size, &p->reader, reason)) {
+		ntc_publisher_free(p);
+		return NULL;
+	}
 	own(&p->owner, p->memory + NTC_SEGMENT_AT_OWNER);
 	return p;
 }
@@ -244,6 +249,16 @@ void ntc_publisher_used(struct ntc_publisher *p, struct ntc_store *store, const 
 		p->loads++;
 		ntc_store_load_digest(store, digest, loaded, p);
 	}
+}
+
+struct ntc_view ntc_publisher_find(const struct ntc_publisher *p, const struct ntc_digest *digest, struct ntc_view key)
+{
+	struct ntc_segment_hit hit;
+
+	/* Nobody writes meanwhile: only this thread does. */
+	if (!p || p->closed || !ntc_segment_find(&p->reader, digest, key, &hit))
+		return ntc_view(NULL, 0);
+	return ntc_view(hit.image, hit.len);
 }
 
 struct ntc_publisher_counts ntc_publisher_counts(const struct ntc_publisher *p)

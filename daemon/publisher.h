@@ -43,6 +43,13 @@ void ntc_publisher_remove(struct ntc_publisher *publisher, const struct ntc_dige
 void ntc_publisher_used(struct ntc_publisher *publisher, struct ntc_store *store, const struct ntc_digest *digest,
 			uint64_t uses, struct ntc_view image);
 
+/*
+ * What is in the segment under a whole key of that digest; empty if there is nothing. Borrowed until the next call that may put
+ * something there or remove something.
+ */
+struct ntc_view ntc_publisher_find(const struct ntc_publisher *publisher, const struct ntc_digest *digest,
+				   struct ntc_view key);
+
 struct ntc_publisher_counts {
 	uint64_t size;                          /* bytes; 0 = there is no segment */
 	uint64_t entries, bytes;                /* now */

@@ -116,6 +116,13 @@ static bool outgoing_prepare(struct ntc_outgoing *outgoing, struct ntc_view *ins
 	return *fd >= 0;
 }
 
+void ntc_reply_entry_inside(struct ntc_session *session, uint64_t id, uint32_t flags, struct ntc_view image)
+{
+	struct ntc_msg_entry m = { .flags = flags, .size = image.len, .image = image };
+
+	send_entry(session, id, &m, -1);
+}
+
 void ntc_reply_entry(struct ntc_session *session, uint64_t id, uint32_t flags, struct ntc_outgoing *outgoing)
 {
 	struct ntc_msg_entry m = { .flags = flags, .size = outgoing->image->len };

@@ -25,6 +25,8 @@ void ntc_reply_segment(struct ntc_session *session, uint64_t size, int fd);
 void ntc_reply_done(struct ntc_session *session, uint64_t id, uint64_t value);
 /* `text` NULL: what ntc_status_text() says. */
 void ntc_reply_error(struct ntc_session *session, uint64_t id, enum ntc_status st, const char *text);
+/* An image of at most NTC_INLINE_MAX bytes, copied. */
+void ntc_reply_entry_inside(struct ntc_session *session, uint64_t id, uint32_t flags, struct ntc_view image);
 void ntc_reply_entry(struct ntc_session *session, uint64_t id, uint32_t flags, struct ntc_outgoing *outgoing);
 void ntc_reply_lease(struct ntc_session *session, uint64_t id, uint64_t lease, uint64_t time_ns, uint32_t flags);
 void ntc_reply_failed(struct ntc_session *session, uint64_t id, uint64_t age_ns, struct ntc_view log);

@@ -57,20 +57,41 @@ static bool key_good(struct ntc_client_state *client, uint64_t id, struct ntc_vi
 	return !st;
 }
 
+static void count_hit(struct ntc_server *server, unsigned kind, const struct ntc_digest *digest, struct ntc_view image)
+{
+	server->stats.hits_socket++;
+	if (kind <= NTC_KIND_TUNING)
+		server->stats.hits_by_kind[kind]++;
+	ntc_publisher_used(server->publisher, server->store, digest, 1, image);
+	ntc_stats_saved_time(&server->stats, ntc_store_hit(server->store, digest, 1), 1);
+}
+
 /* Answer with an entry that was found, and count the hit. */
 static void reply_hit(struct ntc_server *server, struct ntc_client_state *client, uint64_t id,
 		      const struct ntc_loaded *loaded)
 {
 	struct ntc_outgoing outgoing = { .image = loaded->image, .fd = loaded->fd };
 
-	server->stats.hits_socket++;
-	if (loaded->row.kind <= NTC_KIND_TUNING)
-		server->stats.hits_by_kind[loaded->row.kind]++;
-	ntc_publisher_used(server->publisher, server->store, &loaded->row.digest, 1,
-			   ntc_view(loaded->image->bytes, loaded->image->len));
-	ntc_stats_saved_time(&server->stats, ntc_store_hit(server->store, &loaded->row.digest, 1), 1);
+	count_hit(server, loaded->row.kind, &loaded->row.digest, ntc_view(loaded->image->bytes, loaded->image->len));
 	ntc_reply_entry(client->session, id, 0, &outgoing);
 	ntc_outgoing_release(&outgoing);
+}
+
+/*
+ * The same for what is in the shared segment: who asks for it cannot read there, and is answered at memory's speed too.
+ * False: it is not there, is being removed (the store's table knows), or is too large to be inside the answer.
+ */
+static bool reply_published(struct ntc_server *server, struct ntc_client_state *client, uint64_t id,
+			    const struct ntc_digest *digest, struct ntc_view key)
+{
+	struct ntc_view image = ntc_publisher_find(server->publisher, digest, key);
+	unsigned kind = ntc_store_kind(server->store, digest);
+
+	if (!image.len || image.len > NTC_INLINE_MAX || !kind)
+		return false;
+	ntc_reply_entry_inside(client->session, id, 0, image);
+	count_hit(server, kind, digest, ntc_view(NULL, 0));
+	return true;
 }
 
 static void count_miss(struct ntc_server *server, enum ntc_status st)
@@ -100,6 +121,7 @@ static void lookup_loaded(void *ctx, enum ntc_status st, const struct ntc_loaded
 static void handle_lookup(struct ntc_server *server, struct ntc_client_state *client, const struct ntc_frame *frame)
 {
 	struct ntc_msg_lookup m;
+	struct ntc_digest digest;
 	struct ntc_later *later;
 
 	if (!ntc_msg_lookup_read(frame->payload, &m)) {
@@ -107,6 +129,9 @@ static void handle_lookup(struct ntc_server *server, struct ntc_client_state *cl
 		return;
 	}
 	if (!key_good(client, frame->id, m.key))
+		return;
+	digest = ntc_key_digest(m.key);
+	if (reply_published(server, client, frame->id, &digest, m.key))
 		return;
 	later = ntc_later_new(server, client, frame->id, sizeof(*later));
 	if (later)
@@ -261,6 +286,9 @@ static void handle_acquire(struct ntc_server *server, struct ntc_client_state *c
 	} else if (m.flags & NTC_ACQUIRE_REFRESH) {
 		acquire_leave(client, acquire);
 		acquire_ask(server, client, &acquire->ask);
+		free(acquire);
+	} else if (reply_published(server, client, frame->id, &acquire->ask.digest, m.key)) {
+		acquire_leave(client, acquire);
 		free(acquire);
 	} else {
 		acquire_load(acquire);

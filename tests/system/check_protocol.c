@@ -249,7 +249,8 @@ START_TEST(test_half_closed)
 	struct ntc_test_daemon d = { 0 };
 	struct wire half, w;
 
-	ntc_test_start(&d, NULL);
+	/* What is in the shared segment is answered at once. */
+	ntc_test_start(&d, "--segment-size", "0", NULL);
 	w = connected(&d);
 	send_put(&w, 2, 0, key_of(1));
 	expect(&w, NTC_MSG_STORED, 2);
@@ -464,7 +465,8 @@ START_TEST(test_cancel_early)
 	struct ntc_view key = key_of(1);
 	struct wire holder, w;
 
-	ntc_test_start(&d, NULL);
+	/* What is in the shared segment is answered at once. */
+	ntc_test_start(&d, "--segment-size", "0", NULL);
 	holder = connected(&d);
 	w = connected(&d);
 	store_damaged(&d, &w, key);

@@ -392,6 +392,50 @@ START_TEST(test_asking_promotes)
 }
 END_TEST
 
+/* Who asks for what is in the segment is answered from there, also where the file is gone; and no longer when it is removed. */
+START_TEST(test_asked_from_memory)
+{
+	struct ntc_msg_lookup lookup = { 0 };
+	struct ntc_test_output output;
+	struct ntc_key *key = making_key(1);
+	struct ntc_msg_entry entry;
+	struct ntc_frame frame;
+	struct ntc_image image;
+	uint8_t payload[256];
+	struct ntc_writer w;
+	struct wire wire;
+	size_t len;
+
+	ck_assert_int_eq(ntc_sync(maker, LIMIT_MS), NTC_OK);
+	ntc_test_command(&output, LIMIT_MS, "sh", "-c", "rm \"$0\"/default/[0-9a-f][0-9a-f]/*", d.cache, NULL);
+	ck_assert_msg(output.code == 0, "%s", output.err);
+	ntc_test_output_clear(&output);
+	lookup.key.p = ntc_key_bytes(key, &len);
+	lookup.key.len = len;
+	for (int round = 0; round < 2; round++) {
+		w = ntc_writer(payload, sizeof(payload));
+		ntc_msg_lookup_write(&w, &lookup);
+		ck_assert(wire_hello(&wire, d.socket));
+		ck_assert(wire_frame(&wire, NTC_MSG_LOOKUP, 5, ntc_view(payload, w.len), -1));
+		ck_assert_int_eq(wire_answer(&wire, &frame), 1);
+		if (round == 0) {
+			ck_assert_uint_eq(frame.type, NTC_MSG_ENTRY);
+			ck_assert(ntc_msg_entry_read(frame.payload, &entry));
+			ck_assert_int_eq(ntc_image_parse(entry.image, &image, NULL), NTC_ST_OK);
+			ck_assert_int_eq(ntc_body_verify(&image.body), NTC_ST_OK);
+			ck_assert(ntc_view_equal(image.body.key, lookup.key));
+			ck_assert_int_eq(making_counter(maker, "hits.socket"), 1);
+			/* Its file is gone already. */
+			ck_assert_int_ge(ntc_remove(maker, key, LIMIT_MS), 0);
+		} else {
+			ck_assert_uint_eq(frame.type, NTC_MSG_ERROR);
+		}
+		wire_close(&wire);
+	}
+	ntc_key_free(key);
+}
+END_TEST
+
 /* --- counting ----------------------------------------------------------------------------- */
 
 enum { THREADS = 12, KEYS = 30, LOOKS = 2000 };
@@ -571,6 +615,7 @@ int main(void)
 	tcase_add_test(tc, test_end_is_seen_at_once);
 	tcase_add_test(tc, test_use_promotes);
 	tcase_add_test(tc, test_asking_promotes);
+	tcase_add_test(tc, test_asked_from_memory);
 	tcase_add_test(tc, test_counts_are_exact);
 	tcase_add_test(tc, test_counts_of_many_keys);
 	tcase_add_test(tc, test_storm);
