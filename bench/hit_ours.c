@@ -37,12 +37,14 @@ static pid_t load(struct hit_set *set, const char *segment_size)
 	return ntcached.pid;
 }
 
-/* The default segment, or twice what is to be in it. */
+/* The default segment, or one in which all of it has room: no image may take more than a 256th. */
 static pid_t load_segment(struct hit_set *set)
 {
-	size_t wanted = 2 * set->count * set->record_max;
+	size_t wanted = 2 * set->count * set->record_max, least = 300 * set->record_max;
 	char size[32];
 
+	if (wanted < least)
+		wanted = least;
 	snprintf(size, sizeof(size), "%zu", wanted > 64u << 20 ? wanted : 64u << 20);
 	return load(set, size);
 }

@@ -45,8 +45,9 @@
 
 /* --- the shared segment ------------------------------------------------------------------- */
 
-#define NTC_PUBLISHER_IMAGE_MAX (1u << 20)          /* bytes of an image; larger ones are read from their files */
-#define NTC_PUBLISHER_SHARE 16u                     /* and none takes more than this part of it */
+#define NTC_PUBLISHER_SHARE 256u                    /* no image takes more than this part of it; larger ones are read from files */
+#define NTC_PUBLISHER_IMAGE_MAX (2u << 20)          /* nor more bytes: publishing holds the loop up for so long */
+#define NTC_PUBLISHER_IMAGE_LEAST (16u << 10)       /* bytes that may go into a small one too, up to a sixteenth of it */
 #define NTC_PUBLISHER_SEEN 8192u                    /* digests that are remembered as used once */
 #define NTC_PUBLISHER_LOADS_MAX 16u                 /* images being read for it */
 

@@ -187,12 +187,21 @@ uint64_t ntc_publisher_size(const struct ntc_publisher *p)
 
 /* --- contents ----------------------------------------------------------------------------- */
 
+size_t ntc_publisher_largest(uint64_t size)
+{
+	uint64_t largest = size / NTC_PUBLISHER_SHARE;
+
+	if (largest < NTC_PUBLISHER_IMAGE_LEAST)
+		largest = NTC_PUBLISHER_IMAGE_LEAST < size / 16 ? NTC_PUBLISHER_IMAGE_LEAST : size / 16;
+	return largest < NTC_PUBLISHER_IMAGE_MAX ? (size_t)largest : NTC_PUBLISHER_IMAGE_MAX;
+}
+
 void ntc_publisher_put(struct ntc_publisher *p, const struct ntc_digest *digest, struct ntc_view image)
 {
 	if (!p || p->closed)
 		return;
 	/* One that is too large, for the rest or to pay, leaves nothing old under its digest. */
-	if (image.len > NTC_PUBLISHER_IMAGE_MAX || image.len > p->size / NTC_PUBLISHER_SHARE)
+	if (image.len > ntc_publisher_largest(p->size))
 		(void)ntc_segment_unpublish(&p->writer, digest);
 	else
 		(void)ntc_segment_publish(&p->writer, digest,
@@ -219,7 +228,7 @@ static bool seen_before(struct ntc_publisher *p, const struct ntc_digest *digest
 static void promote(struct ntc_publisher *p, const struct ntc_digest *digest, struct ntc_view image)
 {
 	ntc_publisher_put(p, digest, image);
-	p->promoted += ntc_segment_touch(&p->writer, digest);
+	p->promoted += ntc_segment_has(&p->writer, digest);
 }
 
 /* The store vouches for it: what was removed meanwhile is not found. */
@@ -229,14 +238,14 @@ static void loaded(void *ctx, enum ntc_status st, const struct ntc_loaded *found
 
 	p->loads--;
 	/* It may have been put there, or asked for twice, while it was read. */
-	if (!st && !p->closed && !ntc_segment_touch(&p->writer, &found->row.digest))
+	if (!st && !p->closed && !ntc_segment_has(&p->writer, &found->row.digest))
 		promote(p, &found->row.digest, ntc_view(found->image->bytes, found->image->len));
 }
 
 void ntc_publisher_used(struct ntc_publisher *p, struct ntc_store *store, const struct ntc_digest *digest,
 			uint64_t uses, struct ntc_view image)
 {
-	if (!p || p->closed || ntc_segment_touch(&p->writer, digest))
+	if (!p || p->closed || ntc_segment_has(&p->writer, digest))
 		return;
 	if (image.len) {
 		promote(p, digest, image);
@@ -251,7 +260,8 @@ void ntc_publisher_used(struct ntc_publisher *p, struct ntc_store *store, const 
 	}
 }
 
-struct ntc_view ntc_publisher_find(const struct ntc_publisher *p, const struct ntc_digest *digest, struct ntc_view key)
+struct ntc_view ntc_publisher_find(const struct ntc_publisher *p, const struct ntc_digest *digest,
+				   struct ntc_view key)
 {
 	struct ntc_segment_hit hit;
 

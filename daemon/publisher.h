@@ -2,8 +2,7 @@
  * The daemon's side of the shared segment (docs/segment.md): its memory, what goes in, what comes out.
  *
  * What is put goes in at once. What is used and is not there goes in when the daemon was asked for it, so that nobody has to ask
- * again; or, if it was read from its file, at the second use. A removal takes back before it is answered. What the daemon learns
- * of uses keeps images from being the next to go.
+ * again; or, if it was read from its file, at the second use. A removal takes back before it is answered.
  *
  * The thread that makes it owns it: when that ends, however it ends, the kernel marks the segment, so that no client
  * uses it a moment longer. One thread, the loop's. Every call accepts NULL: a daemon without a segment.
@@ -30,18 +29,22 @@ void ntc_publisher_free(struct ntc_publisher *publisher);
 int ntc_publisher_fd(const struct ntc_publisher *publisher);
 uint64_t ntc_publisher_size(const struct ntc_publisher *publisher);
 
+/* Bytes of the largest image that goes into a segment of `size` bytes. */
+size_t ntc_publisher_largest(uint64_t size);
+
 /* An image that the store has (verified): everybody may read it from now on. */
-void ntc_publisher_put(struct ntc_publisher *publisher, const struct ntc_digest *digest, struct ntc_view image);
+void ntc_publisher_put(struct ntc_publisher *publisher, const struct ntc_digest *digest,
+		       struct ntc_view image);
 
 /* Nobody may from now on. */
 void ntc_publisher_remove(struct ntc_publisher *publisher, const struct ntc_digest *digest);
 
 /*
- * So many uses of an entry that the store has. What is in the segment is kept a little longer; what is not goes in, if `image` is at hand;
+ * So many uses of an entry that the store has. What is not in the segment goes in, if `image` is at hand;
  * if not (empty), the store loads it, from the second use on.
  */
-void ntc_publisher_used(struct ntc_publisher *publisher, struct ntc_store *store, const struct ntc_digest *digest,
-			uint64_t uses, struct ntc_view image);
+void ntc_publisher_used(struct ntc_publisher *publisher, struct ntc_store *store,
+			const struct ntc_digest *digest, uint64_t uses, struct ntc_view image);
 
 /*
  * What is in the segment under a whole key of that digest; empty if there is nothing. Borrowed until the next call that may put
@@ -51,9 +54,9 @@ struct ntc_view ntc_publisher_find(const struct ntc_publisher *publisher, const 
 				   struct ntc_view key);
 
 struct ntc_publisher_counts {
-	uint64_t size;                          /* bytes; 0 = there is no segment */
-	uint64_t entries, bytes;                /* now */
-	uint64_t published, promoted, evicted;  /* since it was made; what was promoted is published too */
+	uint64_t size;                         /* bytes; 0 = there is no segment */
+	uint64_t entries, bytes;               /* now */
+	uint64_t published, promoted, evicted; /* since it was made; what was promoted is published too */
 };
 struct ntc_publisher_counts ntc_publisher_counts(const struct ntc_publisher *publisher);
 

@@ -3,10 +3,10 @@
 
 /* Offsets in a body and in a row of its table (docs/entry.md): words of eight bytes, some with two numbers. */
 enum {
-	BODY_KEY_NOTES = 32,    /* length of the key, length of the notes << 32 */
-	BODY_PARTS = 40,        /* number of parts, length of their names << 32 */
+	BODY_KEY_NOTES = 32, /* length of the key, length of the notes << 32 */
+	BODY_PARTS = 40,     /* number of parts, length of their names << 32 */
 	BODY_KEY = 64,
-	ROW_NAME = 0,           /* where the name is, its length << 32 */
+	ROW_NAME = 0, /* where the name is, its length << 32 */
 	ROW_DATA_AT = 8,
 	ROW_DATA_LEN = 16,
 };

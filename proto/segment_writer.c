@@ -12,7 +12,6 @@
 struct block {
 	uint64_t size; /* units, with the header */
 	uint64_t slot; /* of the image's slot + 1; 0 = free */
-	uint64_t used; /* since the cursor last passed */
 };
 
 static uint64_t slots_for(uint64_t size)
@@ -71,7 +70,7 @@ static struct block block_read(const struct ntc_segment_writer *w, uint64_t unit
 {
 	const uint64_t *p = at_unit(w, unit);
 
-	return (struct block){ ntc_racing_load(p), ntc_racing_load(p + 1), ntc_racing_load(p + 2) };
+	return (struct block){ ntc_racing_load(p), ntc_racing_load(p + 1) };
 }
 
 static void block_write(const struct ntc_segment_writer *w, uint64_t unit, struct block block)
@@ -80,7 +79,6 @@ static void block_write(const struct ntc_segment_writer *w, uint64_t unit, struc
 
 	ntc_racing_store(p, block.size);
 	ntc_racing_store(p + 1, block.slot);
-	ntc_racing_store(p + 2, block.used);
 }
 
 /* The block of the image that a slot points to. */
@@ -163,27 +161,22 @@ static struct ntc_segment_slot *slot_of(const struct ntc_segment_writer *w, cons
 	return NULL;
 }
 
-/* A place for a digest that has none: in the emptier group, or that of one not used lately. */
+/* A place for a digest that has none: in the emptier group, or with both full another one's. */
 static struct ntc_segment_slot *slot_take(struct ntc_segment_writer *w, const struct ntc_digest *digest)
 {
 	struct places places = places_of(w, digest);
-	struct ntc_segment_slot *free_one[2] = { NULL, NULL }, *victim = NULL;
+	struct ntc_segment_slot *free_one[2] = { NULL, NULL }, *victim;
 	unsigned free_slots[2] = { 0, 0 };
 
 	for (unsigned i = 0; i < 2 * NTC_SEGMENT_GROUP; i++) {
-		if (slot_free(places.slot[i])) {
-			/* The first: readers look there first. */
-			if (!free_slots[i / NTC_SEGMENT_GROUP]++)
-				free_one[i / NTC_SEGMENT_GROUP] = places.slot[i];
-		} else if (!victim && !block_read(w, block_of(places.slot[i])).used) {
-			victim = places.slot[i];
-		}
+		/* The first: readers look there first. */
+		if (slot_free(places.slot[i]) && !free_slots[i / NTC_SEGMENT_GROUP]++)
+			free_one[i / NTC_SEGMENT_GROUP] = places.slot[i];
 	}
 	if (free_slots[0] || free_slots[1])
 		return free_one[free_slots[1] > free_slots[0]];
-	/* All in use: any, but not the same one for ever. */
-	if (!victim)
-		victim = places.slot[w->published % (2 * NTC_SEGMENT_GROUP)];
+	/* Any, but not the same one for ever. */
+	victim = places.slot[w->published % (2 * NTC_SEGMENT_GROUP)];
 	retract(w, victim);
 	w->evicted++;
 	return victim;
@@ -213,13 +206,13 @@ static bool grow(struct ntc_segment_writer *w, uint64_t least)
 }
 
 /*
- * Room for `units` in a row: from the cursor on, everything goes that was not used since the cursor last passed. What was
- * used is kept and what was gathered before it stays a free block. Nothing goes round the end of the arena.
+ * Room for `units` in a row: from the cursor on, everything goes. Nothing goes round the end of the arena: what is too
+ * little there stays a free block until the cursor comes by.
  */
 static uint64_t make_room(struct ntc_segment_writer *w, uint64_t units)
 {
 	uint64_t start = w->cursor, gathered = 0;
-	int rounds = 0;
+	bool round = false;
 
 	while (gathered < units) {
 		uint64_t at = start + gathered;
@@ -233,22 +226,15 @@ static uint64_t make_room(struct ntc_segment_writer *w, uint64_t units)
 			if (gathered)
 				block_write(w, start, (struct block){ .size = gathered });
 			start = gathered = 0;
-			/* The first time round forgives, the second takes everything: there is not so much. */
-			if (++rounds > 2) {
+			/* From the beginning to the end is all there is. */
+			if (round) {
 				w->cursor = 0;
 				return NOTHING;
 			}
+			round = true;
 			continue;
 		}
 		block = block_read(w, at);
-		if (block.slot && block.used) {
-			if (gathered)
-				block_write(w, start, (struct block){ .size = gathered });
-			block_write(w, at, (struct block){ .size = block.size, .slot = block.slot });
-			start = at + block.size;
-			gathered = 0;
-			continue;
-		}
 		if (block.slot) {
 			slot_clear(w, w->table + (block.slot - 1));
 			w->evicted++;
@@ -308,17 +294,9 @@ bool ntc_segment_unpublish(struct ntc_segment_writer *w, const struct ntc_digest
 	return slot;
 }
 
-bool ntc_segment_touch(struct ntc_segment_writer *w, const struct ntc_digest *digest)
+bool ntc_segment_has(const struct ntc_segment_writer *w, const struct ntc_digest *digest)
 {
-	struct ntc_segment_slot *slot = slot_of(w, digest);
-	struct block block;
-
-	if (!slot)
-		return false;
-	block = block_read(w, block_of(slot));
-	block.used = 1;
-	block_write(w, block_of(slot), block);
-	return true;
+	return slot_of(w, digest);
 }
 
 void ntc_segment_close(struct ntc_segment_writer *w)

@@ -1,9 +1,9 @@
 /*
  * The daemon's half of the shared segment: publishing images, taking them back, making room (docs/segment.md).
  *
- * The arena is a ring of blocks. A cursor goes round: what it meets makes room for what is published, except that an image
- * that was used since the cursor last passed is passed over once. So the longest unused goes first, roughly, no byte
- * is ever moved, and publishing costs one copy. An image that was taken back leaves a hole until the cursor comes by.
+ * The arena is a ring of blocks. A cursor goes round: what it meets makes room for what is published. So the oldest goes
+ * first, no byte is ever moved, and publishing costs one copy. An image that was taken back leaves a hole until the
+ * cursor comes by.
  *
  * One thread. Readers are never waited for: an image is taken out of the table before its bytes are written over, and who
  * reads it just then is told so by its slot's sequence number. No allocation, no I/O of its own.
@@ -54,8 +54,8 @@ bool ntc_segment_publish(struct ntc_segment_writer *writer, const struct ntc_dig
 /* Take back what is there under a digest: when this returns, no look-up finds it and no reading of it is valid. */
 bool ntc_segment_unpublish(struct ntc_segment_writer *writer, const struct ntc_digest *digest);
 
-/* Note a use, so that it is passed over once. False: it is not there. */
-bool ntc_segment_touch(struct ntc_segment_writer *writer, const struct ntc_digest *digest);
+/* Whether there is something under a digest. */
+bool ntc_segment_has(const struct ntc_segment_writer *writer, const struct ntc_digest *digest);
 
 /* Let go of it: every reader sees that it is over. */
 void ntc_segment_close(struct ntc_segment_writer *writer);

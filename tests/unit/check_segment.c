@@ -102,13 +102,6 @@ static bool unpublish(uint32_t k)
 	return ntc_segment_unpublish(&writer, &digest);
 }
 
-static bool touch(uint32_t k)
-{
-	struct ntc_digest digest = digest_of(k);
-
-	return ntc_segment_touch(&writer, &digest);
-}
-
 /* --- opening ------------------------------------------------------------------------------ */
 
 START_TEST(opens_only_what_it_is)
@@ -386,38 +379,6 @@ START_TEST(the_oldest_make_room)
 }
 END_TEST
 
-START_TEST(what_is_used_stays)
-{
-	for (uint32_t k = 0; k < 8; k++)
-		ck_assert(publish(k, 1, 5000));
-	for (uint32_t k = 100; k < 1000; k++) {
-		for (uint32_t used = 0; used < 8; used += 2)
-			ck_assert(touch(used));
-		ck_assert(publish(k, 1, 5000));
-	}
-	for (uint32_t k = 0; k < 8; k++)
-		ck_assert_int_eq(get(k), k % 2 ? -1 : 1);
-	/* Unused for a round, they go. */
-	for (uint32_t k = 1000; k < 1100; k++)
-		ck_assert(publish(k, 1, 5000));
-	ck_assert_int_eq(get(0), -1);
-	ck_assert(!touch(0));
-}
-END_TEST
-
-START_TEST(everything_in_use_still_gives_room)
-{
-	for (uint32_t k = 0; k < 500; k++) {
-		ck_assert(publish(k, 1, 1000 + k % 7 * 3000));
-		for (uint32_t i = 0; i <= k; i++)
-			(void)touch(i); /* most are gone */
-		ck_assert_int_eq(get(k), 1);
-	}
-	ck_assert(publish(1000, 1, 200 * KIB));
-	ck_assert_int_eq(get(1000), 1);
-}
-END_TEST
-
 START_TEST(a_full_table_gives_up_a_slot)
 {
 	uint32_t there = 0;
@@ -493,10 +454,6 @@ START_TEST(agrees_with_a_model)
 			ck_assert(unpublish(k) || get(k) == -1);
 			last[k] = -1;
 			break;
-		case 1:
-		case 2:
-			(void)touch(k); /* it may be gone */
-			break;
 		default:
 			ck_assert(publish(k, step, (size_t)(x >> 40) % (x % 64 == 5 ? 100 * KIB : 4 * KIB)));
 			last[k] = step;
@@ -543,8 +500,6 @@ int main(void)
 	tcase_add_test(tc, slots_that_lie_are_misses);
 	tcase_add_test(tc, finds_parts_where_they_lie);
 	tcase_add_test(tc, the_oldest_make_room);
-	tcase_add_test(tc, what_is_used_stays);
-	tcase_add_test(tc, everything_in_use_still_gives_room);
 	tcase_add_test(tc, a_full_table_gives_up_a_slot);
 	tcase_add_test(tc, two_thirds_of_the_table_can_be_used);
 	tcase_add_test(tc, without_memory_it_stays_small);

@@ -102,8 +102,6 @@ static void write_on(uint64_t x)
 	while (!peek(&shared->stop)) {
 		uint32_t r = next(&x), k = r % KEYS;
 
-		if (r >> 16 & 1)
-			(void)ntc_segment_touch(&writer, &digest[(r >> 8) % KEYS]); /* it may be gone */
 		if ((r >> 17) % 4 == 0 && !(turns[k] & 1)) {
 			(void)ntc_segment_unpublish(&writer, &digest[k]); /* it may be gone */
 			poke(&shared->turn[k], ++turns[k]);
