@@ -3,9 +3,11 @@
  *
  *     import [--dir DIR] [--count N] [--durability full|relaxed]
  *
- * Printed: entries a second of each way. Importing ends when everything is durable. Half of an entry's bytes compress.
+ * Printed: entries a second of each way, beside what the disk does at that time with plain files of the same bytes (64 written
+ * and renamed, then one syncfs). Importing ends when everything is durable. Half of an entry's bytes compress.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,13 +29,55 @@ static struct {
 
 static struct ntc_bench_dir dir;
 
-static void print_rate(const char *what, uint64_t ns, const char *target)
+static void print_rate(const char *what, uint64_t count, uint64_t ns, const char *target)
 {
 	double seconds = (double)ns / 1e9;
 
-	printf("  %-44s %9.0f %9.0f %9.1f  %s\n", what, (double)options.count / seconds,
-	       (double)options.count * ENTRY_SIZE / 1e6 / seconds, seconds, target);
+	printf("  %-44s %9.0f %9.0f %9.1f  %s\n", what, (double)count / seconds,
+	       (double)count * ENTRY_SIZE / 1e6 / seconds, seconds, target);
 	fflush(stdout);
+}
+
+/* --- plain files -------------------------------------------------------------------------- */
+
+/* `count` files below DIR/NAME, in 256 directories, in groups; the time that took. */
+static uint64_t write_files(const char *name, uint64_t count)
+{
+	static uint64_t words[ENTRY_SIZE / sizeof(uint64_t)];
+	char path[300], from[320], to[340];
+	uint64_t start;
+	int root;
+
+	snprintf(path, sizeof(path), "%s/%s", dir.path, name);
+	if (mkdir(path, 0700))
+		ntc_bench_die("%s: %s", path, strerror(errno));
+	for (unsigned i = 0; i < 256; i++) {
+		snprintf(to, sizeof(to), "%s/%02x", path, i);
+		if (mkdir(to, 0700))
+			ntc_bench_die("%s: %s", to, strerror(errno));
+	}
+	root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	snprintf(from, sizeof(from), "%s/temp", path);
+	start = ntc_clock_mono_ns();
+	for (uint64_t i = 0; i < count; i++) {
+		uint64_t salt = ntc_bench_random();
+		int fd = open(from, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+		words[0] = salt;
+		snprintf(to, sizeof(to), "%s/%02x/%016llx", path, (unsigned)(salt & 255), (unsigned long long)salt);
+		if (fd < 0 || write(fd, words, sizeof(words)) != (ssize_t)sizeof(words) || close(fd) || rename(from, to) ||
+		    ((i % 64 == 63 || i + 1 == count) && syncfs(root)))
+			ntc_bench_die("%s: %s", to, strerror(errno));
+	}
+	close(root);
+	return ntc_clock_mono_ns() - start;
+}
+
+static void measure_floor(const char *name)
+{
+	uint64_t count = options.count < 10000 ? options.count : 10000;
+
+	print_rate("plain files, one syncfs for 64", count, write_files(name, count), "");
 }
 
 /* --- through the library ------------------------------------------------------------------ */
@@ -84,7 +128,7 @@ static void import_here(const struct ntc_bench_daemon *daemon)
 
 	if (err || stream.fresh != options.count)
 		ntc_bench_die("importing: %s: %s", ntc_err_name(err), ntc_last_error());
-	print_rate("imported through the library", ntc_clock_mono_ns() - start, "");
+	print_rate("imported through the library", options.count, ntc_clock_mono_ns() - start, "");
 	snprintf(groups, sizeof(groups), "%.1f entries a group",
 		 (double)options.count / (double)(ntc_bench_counter(client, "groups") + !ntc_bench_counter(client, "groups")));
 	printf("    %s, longest wait %.1f ms\n", groups, (double)ntc_bench_counter(client, "group_wait_max_ns") / 1e6);
@@ -152,17 +196,19 @@ int main(int argc, char **argv)
 	snprintf(file, sizeof(file), "%s/bundle.zst", dir.path);
 	printf("%s, durability %s, %llu entries of %u KiB\n\nbundles%40s %9s %9s %9s\n", dir.filesystem, options.durability,
 	       (unsigned long long)options.count, ENTRY_SIZE >> 10, "", "a second", "MB/s", "seconds");
+	measure_floor("before");
 	start(&first, "first");
 	import_here(&first);
-	print_rate("exported", ctl(&first, "export", file), "");
+	print_rate("exported", options.count, ctl(&first, "export", file), "");
 	if (stat(file, &st))
 		ntc_bench_die("%s: %s", file, strerror(errno));
 	printf("    %.0f %% of the entries' bytes\n", (double)st.st_size * 100 / (double)(options.count * ENTRY_SIZE));
 	ntc_bench_daemon_stop(&first);
 	start(&second, "second");
-	print_rate("imported by ntcache-ctl", ctl(&second, "import", file), "(target: 5000 a second)");
-	print_rate("imported again, all known", ctl(&second, "import", file), "");
-	print_rate("verified", ctl(&second, "verify", NULL), "");
+	print_rate("imported by ntcache-ctl", options.count, ctl(&second, "import", file), "(target: 5000 a second)");
+	measure_floor("behind");
+	print_rate("imported again, all known", options.count, ctl(&second, "import", file), "");
+	print_rate("verified", options.count, ctl(&second, "verify", NULL), "");
 	ntc_bench_daemon_stop(&second);
 	ntc_bench_dir_remove(&dir);
 	return 0;
