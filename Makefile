@@ -183,8 +183,10 @@ $(BUILD)/system/%: $(BUILD)/obj/tests/system/%.o $(HARNESS) $(STATIC_CATALOG) $(
 $(BUILD)/demo/demo: $(call objects,$(DEMO_SRC)) $(STATIC_CATALOG) $(STATIC_CLIENT)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS)
-# bench/bench_X.c is the program X; what else is in bench/ is shared by all. They may reach everything.
-$(BUILD)/bench/%: $(BUILD)/obj/bench/bench_%.o $(call objects,$(BENCH_SUPPORT_SRC)) $(HARNESS) $(STATIC_CATALOG) $(STATIC_CLIENT) $(STATIC_DAEMON)
+# bench/bench_X.c is the program X; it takes what it needs of what else is in bench/. They may reach everything.
+$(BUILD)/lib/libbench.a: $(call objects,$(BENCH_SUPPORT_SRC))
+	$(archive)
+$(BUILD)/bench/%: $(BUILD)/obj/bench/bench_%.o $(BUILD)/lib/libbench.a $(HARNESS) $(STATIC_CATALOG) $(STATIC_CLIENT) $(STATIC_DAEMON)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS) $(call lib,lmdb)
 
