@@ -50,7 +50,7 @@ static void reopen(struct side *side, const char *dir, uint64_t inline_max)
 
 	ntc_bench_cache_close(&side->cache);
 	begun = ntc_clock_mono_ns();
-	ntc_bench_cache_open(&side->cache, dir, side->name, inline_max);
+	ntc_bench_cache_open(&side->cache, dir, side->name, inline_max, false);
 	side->start_ns = ntc_clock_mono_ns() - begun;
 }
 
@@ -101,7 +101,7 @@ static void compare(const struct ntc_bench_dir *dir, size_t size, uint64_t entri
 	uint64_t client = 0;
 
 	for (int i = 0; i < 2; i++)
-		ntc_bench_cache_open(&sides[i].cache, dir->path, sides[i].name, i ? 0 : UINT64_MAX);
+		ntc_bench_cache_open(&sides[i].cache, dir->path, sides[i].name, i ? 0 : UINT64_MAX, false);
 	for (unsigned turn = 0; turn < TURNS; turn++) {
 		for (int i = 0; i < 2; i++)
 			put(&sides[(i + turn) % 2], size, entries / TURNS);

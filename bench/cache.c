@@ -3,7 +3,6 @@
 
 #include <ftw.h>
 #include <poll.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,10 +14,12 @@
 #include "store/blob.h"
 #include "store/store.h"
 
-void ntc_bench_cache_open(struct ntc_bench_cache *cache, const char *dir, const char *name, uint64_t inline_max)
+void ntc_bench_cache_open(struct ntc_bench_cache *cache, const char *dir, const char *name, uint64_t inline_max,
+			  bool relaxed)
 {
 	struct ntc_store_options options = {
 		.dir = cache->dir, .max_queued_bytes = UINT64_C(1) << 30, .loaders = 2, .inline_max = inline_max,
+		.relaxed = relaxed,
 	};
 	struct ntc_reason reason = { "" };
 
@@ -38,7 +39,7 @@ void ntc_bench_cache_close(struct ntc_bench_cache *cache)
 
 static struct ntc_view make_key(uint64_t n, uint8_t room[96])
 {
-	static const char text[] = "a_kernel_with_a_name";
+	static const char text[] = NTC_BENCH_PROGRAM;
 	struct ntc_writer w = ntc_writer(room, 96);
 	uint8_t value[9];
 	struct ntc_field fields[2] = {

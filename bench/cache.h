@@ -5,10 +5,14 @@
 #ifndef NTC_BENCH_CACHE_H
 #define NTC_BENCH_CACHE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "bench/bench.h"
+
+/* The keys are of kind handle, with the fields n (an int) and program: */
+#define NTC_BENCH_PROGRAM "a_kernel_with_a_name"
 
 struct ntc_bench_cache {
 	char dir[256];
@@ -16,8 +20,10 @@ struct ntc_bench_cache {
 	uint64_t inline_max;
 };
 
-/* Open `DIR/NAME`, made if it is not there; images up to `inline_max` bytes go into the index. */
-void ntc_bench_cache_open(struct ntc_bench_cache *cache, const char *dir, const char *name, uint64_t inline_max);
+/* Open `DIR/NAME`, made if it is not there; images up to `inline_max` bytes go into the index. Relaxed: as the daemon's
+ * --durability says. */
+void ntc_bench_cache_open(struct ntc_bench_cache *cache, const char *dir, const char *name, uint64_t inline_max,
+			  bool relaxed);
 void ntc_bench_cache_close(struct ntc_bench_cache *cache);
 
 /* Put the entries `from` to `from + count - 1`, each an image of `size` bytes (a multiple of 64, at least 512), up to

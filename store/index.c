@@ -22,7 +22,7 @@
 	"value, used_age, producer, name"
 
 enum statement {
-	BEGIN, COMMIT, ROLLBACK, FIND, FIND_IMAGE, LIST, CHEAPEST, EACH, SHARD, GET, PUT, PUT_IMAGE, REMOVE, REMOVE_IMAGE,
+	BEGIN, COMMIT, ROLLBACK, FIND, FIND_IMAGE, LIST, CHEAPEST, EACH, SCAN, SHARD, GET, PUT, PUT_IMAGE, REMOVE, REMOVE_IMAGE,
 	TOUCH,
 	SET, FORGET,
 	STATEMENTS,
@@ -38,6 +38,7 @@ static const char *const sql[STATEMENTS] = {
 	[LIST] = "SELECT " COLUMNS " FROM entry WHERE digest > ?1 AND (?2 = 0 OR kind = ?2) ORDER BY digest LIMIT ?3",
 	[CHEAPEST] = "SELECT " COLUMNS " FROM entry WHERE pinned = 0 ORDER BY value LIMIT ?1",
 	[EACH] = "SELECT " COLUMNS " FROM entry",
+	[SCAN] = "SELECT digest, kind, size, cost_ns, used, image, value FROM entry ORDER BY digest",
 	[SHARD] = "SELECT digest, image FROM entry WHERE digest >= ?1 AND digest <= ?2 ORDER BY digest",
 	[GET] = "SELECT bytes FROM value WHERE name = ?1",
 	[PUT] = "INSERT OR REPLACE INTO entry (" COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, "
@@ -148,22 +149,36 @@ static bool read_text(sqlite3_stmt *stmt, int column, char out[NTC_ROW_TEXT])
 	return true;
 }
 
+static bool read_digest(sqlite3_stmt *stmt, struct ntc_digest *digest)
+{
+	const void *bytes = sqlite3_column_blob(stmt, 0);
+
+	if (!bytes || sqlite3_column_bytes(stmt, 0) != sizeof(digest->bytes))
+		return false;
+	memcpy(digest->bytes, bytes, sizeof(digest->bytes));
+	return true;
+}
+
+/* Whether a row of ours can have this kind, and what is in `row`. */
+static bool is_ours(uint32_t kind, const struct ntc_row *row)
+{
+	return ntc_kind_known(kind) && row->size >= NTC_IMAGE_MIN && row->size <= NTC_IMAGE_MAX &&
+	       ntc_evict_plausible(row->weight, row->value);
+}
+
 /* Whatever the file holds, only rows that we would write come out of here. */
 static enum ntc_status read_row(sqlite3_stmt *stmt, struct ntc_row *row)
 {
-	const void *digest = sqlite3_column_blob(stmt, 0);
-
-	*row = (struct ntc_row){ .weight = sqlite3_column_double(stmt, 12), .value = sqlite3_column_double(stmt, 13) };
-	if (!digest || sqlite3_column_bytes(stmt, 0) != sizeof(row->digest.bytes))
-		return NTC_ST_BAD_STORE;
-	memcpy(row->digest.bytes, digest, sizeof(row->digest.bytes));
-	if (number(stmt, 1) > UINT32_MAX || !ntc_kind_known((unsigned)number(stmt, 1)) ||
-	    number(stmt, 2) > UINT32_MAX || number(stmt, 3) < NTC_IMAGE_MIN || number(stmt, 3) > NTC_IMAGE_MAX ||
-	    number(stmt, 10) > 1 || !ntc_evict_plausible(row->weight, row->value))
+	*row = (struct ntc_row){
+		.size = number(stmt, 3),
+		.weight = sqlite3_column_double(stmt, 12),
+		.value = sqlite3_column_double(stmt, 13),
+	};
+	if (!read_digest(stmt, &row->digest) || number(stmt, 1) > UINT32_MAX ||
+	    !is_ours((uint32_t)number(stmt, 1), row) || number(stmt, 2) > UINT32_MAX || number(stmt, 10) > 1)
 		return NTC_ST_BAD_STORE;
 	row->kind = (uint32_t)number(stmt, 1);
 	row->uid = (uint32_t)number(stmt, 2);
-	row->size = number(stmt, 3);
 	row->put_wall_ns = number(stmt, 4);
 	row->cost_ns = number(stmt, 5);
 	row->hits = number(stmt, 6);
@@ -518,8 +533,41 @@ enum ntc_status ntc_index_cheapest(struct ntc_index *index, struct ntc_row *rows
 	return collect(stmt, bind_number(stmt, 1, limit), rows, limit, count, &more);
 }
 
-enum ntc_status ntc_index_each(struct ntc_index *index,
-			       enum ntc_status (*each)(void *ctx, const struct ntc_row *row), void *ctx)
+enum ntc_status ntc_index_scan(struct ntc_index *index, ntc_index_row_fn *each, void *ctx)
+{
+	enum ntc_status st, stopped = NTC_ST_OK;
+	sqlite3_stmt *stmt = prepare(index, SCAN, &st);
+	struct ntc_row row = { .weight = 1 };
+	struct ntc_digest last = { { 0 } };
+	bool first = true;
+	int rc = SQLITE_ROW;
+
+	if (!stmt)
+		return st;
+	while (!stopped && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+		uint64_t kind = number(stmt, 1);
+
+		row.size = number(stmt, 2);
+		row.cost_ns = number(stmt, 3);
+		row.used = number(stmt, 4);
+		row.image = number(stmt, 5);
+		row.value = sqlite3_column_double(stmt, 6);
+		/* Ascending: so none comes twice, whatever the file holds. */
+		if (!read_digest(stmt, &row.digest) || kind > UINT32_MAX || !is_ours((uint32_t)kind, &row) ||
+		    (!first && memcmp(row.digest.bytes, last.bytes, sizeof(last.bytes)) <= 0)) {
+			stopped = NTC_ST_BAD_STORE;
+			break;
+		}
+		row.kind = (uint32_t)kind;
+		last = row.digest;
+		first = false;
+		stopped = each(ctx, &row);
+	}
+	st = finish(stmt, rc);
+	return st ? st : stopped;
+}
+
+enum ntc_status ntc_index_each(struct ntc_index *index, ntc_index_row_fn *each, void *ctx)
 {
 	enum ntc_status st, stopped = NTC_ST_OK;
 	sqlite3_stmt *stmt = prepare(index, EACH, &st);
@@ -529,8 +577,7 @@ enum ntc_status ntc_index_each(struct ntc_index *index,
 	if (!stmt)
 		return st;
 	while (!stopped && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-		stopped = read_row(stmt, &row);
-		if (!stopped)
+		if (!read_row(stmt, &row))
 			stopped = each(ctx, &row);
 	}
 	st = finish(stmt, rc);
@@ -552,14 +599,7 @@ enum ntc_status ntc_index_shard(struct ntc_index *index, unsigned shard,
 	if (bind_digest(stmt, 1, &first) != SQLITE_OK || bind_digest(stmt, 2, &last) != SQLITE_OK)
 		return finish(stmt, SQLITE_NOMEM);
 	while (!stopped && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-		const void *bytes = sqlite3_column_blob(stmt, 0);
-
-		if (!bytes || sqlite3_column_bytes(stmt, 0) != sizeof(digest.bytes)) {
-			stopped = NTC_ST_BAD_STORE;
-			break;
-		}
-		memcpy(digest.bytes, bytes, sizeof(digest.bytes));
-		stopped = each(ctx, &digest, number(stmt, 1) != 0);
+		stopped = read_digest(stmt, &digest) ? each(ctx, &digest, number(stmt, 1) != 0) : NTC_ST_BAD_STORE;
 	}
 	st = finish(stmt, rc);
 	return st ? st : stopped;

@@ -70,10 +70,15 @@ enum ntc_status ntc_index_list(struct ntc_index *index, const struct ntc_digest 
 /* Up to `limit` rows that are not pinned, least value first. */
 enum ntc_status ntc_index_cheapest(struct ntc_index *index, struct ntc_row *rows, size_t limit, size_t *count);
 
-/* Every row, in no order that matters; stops with what `each` returns if that is not OK. BAD_STORE if a
- * row is not one that we would write. */
-enum ntc_status ntc_index_each(struct ntc_index *index,
-			       enum ntc_status (*each)(void *ctx, const struct ntc_row *row), void *ctx);
+/* Stops what calls it if it does not return OK. */
+typedef enum ntc_status ntc_index_row_fn(void *ctx, const struct ntc_row *row);
+
+/* Every row in order of digests, but only its digest, kind, size, cost, `used`, `image` and value. BAD_STORE if a row is
+ * not one that we would write, as far as that shows. */
+enum ntc_status ntc_index_scan(struct ntc_index *index, ntc_index_row_fn *each, void *ctx);
+
+/* Every row that we would write, whole; others are passed over. */
+enum ntc_status ntc_index_each(struct ntc_index *index, ntc_index_row_fn *each, void *ctx);
 
 /* The digests of a shard (their first byte) in order; stops as above. */
 enum ntc_status ntc_index_shard(struct ntc_index *index, unsigned shard,

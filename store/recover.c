@@ -48,8 +48,6 @@ static enum ntc_status enter_row(void *ctx, const struct ntc_row *row)
 		.generation = ++store->generation, .kind = (uint8_t)row->kind, .in_index = row->image != 0,
 	};
 
-	if (ntc_table_find(&store->table, &row->digest))
-		return NTC_ST_BAD_STORE;
 	if (row->used > store->recency)
 		store->recency = row->used;
 	/* The guess where nothing was saved: whatever comes is worth more than what is there. */
@@ -69,7 +67,7 @@ static enum ntc_status read_index(struct ntc_store *store, struct ntc_reason *re
 	if (st)
 		return st;
 	store->writer.evict.inflation = 0;
-	st = ntc_index_each(store->writer.index, enter_row, store);
+	st = ntc_index_scan(store->writer.index, enter_row, store);
 	if (!st)
 		st = ntc_index_get(store->writer.index, "counters", &store->saved, &store->saved_len);
 	if (!st)

@@ -566,6 +566,39 @@ START_TEST(damage_met_by_a_load_is_mended)
 }
 END_TEST
 
+/* A row that nobody would write is passed over by the rebuild: the others keep what they have. */
+START_TEST(a_bad_row_costs_no_other)
+{
+	struct answer a = { 0 };
+	char text[200], digits[NTC_DIGEST_TEXT];
+	struct ntc_digest digest;
+
+	for (unsigned n = 0; n < 10; n++) {
+		put_now(n, 'x', n % 2 ? 100 : 100000);
+		digest = digest_of(n);
+		ntc_store_hit(store, &digest, 5);
+	}
+	close_store();
+	digest = digest_of(3);
+	ntc_digest_format(&digest, digits);
+	snprintf(text, sizeof(text), "UPDATE entry SET producer = char(10) WHERE digest = x'%s'", digits);
+	run_sql(text);
+	open_store();
+	ck_assert_uint_eq(stats_now().rebuilds, 0);
+	ck_assert_int_eq(load_now(3, 'x', 100), NTC_ST_IO);
+	settle();
+	ck_assert_uint_eq(stats_now().rebuilds, 1);
+	for (unsigned n = 0; n < 10; n++) {
+		a = (struct answer){ 0 };
+		load(n, &a);
+		wait_for(&a.loaded);
+		ck_assert_int_eq(a.load_st, NTC_ST_OK);
+		ck_assert_uint_eq(a.row.hits, n == 3 ? 0 : 5);
+		ntc_buffer_unref(a.image);
+	}
+}
+END_TEST
+
 /* Where the last end was not clean somebody looks closely, behind the start. */
 START_TEST(damage_met_by_the_check_is_mended)
 {
@@ -720,6 +753,7 @@ int main(void)
 	tcase_add_test(tc, interrupted_rebuild_is_finished);
 	tcase_add_test(tc, damage_met_by_a_put_is_mended);
 	tcase_add_test(tc, damage_met_by_a_load_is_mended);
+	tcase_add_test(tc, a_bad_row_costs_no_other);
 	tcase_add_test(tc, damage_met_by_the_check_is_mended);
 	tcase_add_test(tc, check_that_is_broken_off_is_done_again);
 	tcase_add_test(tc, what_is_lost_is_forgotten);
