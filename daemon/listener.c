@@ -20,6 +20,7 @@ struct ntc_listener {
 	int fd, lock;
 	bool ours;              /* made here, not handed over */
 	bool stopped;
+	bool paused;            /* the last accept failed */
 	dev_t device;           /* of the socket's path */
 	ino_t inode;
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
@@ -185,7 +186,10 @@ static void pause_accepting(struct ntc_listener *l, int err)
 {
 	struct timeval pause = { .tv_usec = NTC_ACCEPT_PAUSE_NS / 1000 };
 
-	ntc_log(NTC_LOG_WARNING, "cannot accept connections for now: %s", strerror(err));
+	/* Once, not ten times a second. */
+	if (!l->paused)
+		ntc_log(NTC_LOG_WARNING, "cannot accept connections for now: %s", strerror(err));
+	l->paused = true;
 	event_del(l->readable);
 	event_add(l->resume, &pause);
 }
@@ -198,6 +202,7 @@ unsigned ntc_listener_accept(struct ntc_listener *l)
 		int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd >= 0) {
+			l->paused = false;
 			n++;
 			l->accepted(l->ctx, fd);
 			continue;

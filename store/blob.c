@@ -73,11 +73,14 @@ enum ntc_status ntc_blobs_open(struct ntc_blobs *blobs, int dir, const char *dom
 		err = blobs->quarantine = open_dir(blobs, blobs->domain, "quarantine");
 	if (err >= 0)
 		err = ntc_sys_list(blobs->domain, "quarantine", count_one, &blobs->quarantined);
-	/* The names just made have to be there after a power cut, like the files in them. */
+	/* The names just made have to be there after a power cut, like the files in them; where nothing can be
+	 * written none was made. */
 	if (err >= 0)
 		err = ntc_sys_fsync(blobs->domain);
 	if (err >= 0)
 		err = ntc_sys_fsync(dir);
+	if (err == -EROFS)
+		err = 0;
 	if (err >= 0)
 		return NTC_ST_OK;
 	ntc_blobs_close(blobs);

@@ -21,8 +21,13 @@ struct ntc_disk_state ntc_disk_try(struct ntc_blobs *blobs, struct ntc_index *in
 
 	if (err)
 		return (struct ntc_disk_state){ .st = ntc_status_from_errno(-err), .err = -err };
+	/* Being rebuilt: what is wrong with it is said elsewhere. */
+	if (!index)
+		return (struct ntc_disk_state){ .st = NTC_ST_OK };
 	ntc_vfs_clear_errno();
-	st = ntc_index_durable(index, true);
+	st = ntc_index_read_only(index) ? ntc_index_reopen(index) : NTC_ST_OK;
+	if (!st)
+		st = ntc_index_durable(index, true);
 	if (!st)
 		st = ntc_index_begin(index);
 	if (!st)

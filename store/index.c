@@ -239,7 +239,7 @@ static enum ntc_status own(struct ntc_index *index, const char *dir, struct ntc_
 	if (rc != SQLITE_OK)
 		return refuse(index, rc, reason);
 	/* Not for want of rights: the file is open for writing. Its header says so. */
-	if (sqlite3_db_readonly(index->db, "main") == 1)
+	if (sqlite3_db_readonly(index->db, "main") == 1 && !ntc_vfs_opened_read_only(index->db))
 		return ntc_reject(reason, NTC_ST_BAD_STORE, "the index is in a format that cannot be written");
 	if (application == 0 && version == 0 && tables == 0) {
 		rc = ntc_schema_make(index->db);
@@ -318,10 +318,32 @@ enum ntc_status ntc_index_check(struct ntc_index *index, atomic_bool *stop, stru
 	return atomic_load(stop) ? ntc_reject(reason, NTC_ST_CANCELLED, "broken off") : st;
 }
 
+/* The connection of a new struct to the database at `path`. */
+static int connect_path(struct ntc_index *index, const char *path)
+{
+	int flags = SQLITE_OPEN_NOMUTEX |
+		    (index->reader ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+	int rc = sqlite3_open_v2(path, &index->db, flags, ntc_vfs_name());
+
+	if (rc == SQLITE_OK)
+		/* Nobody else writes: the only wait is for a person's sqlite3 shell. */
+		rc = sqlite3_busy_timeout(index->db, 5000);
+	if (rc == SQLITE_OK)
+		/* The file may be damaged or made by somebody else: no functions or triggers of its own. */
+		rc = sqlite3_exec(index->db, "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;"
+				  "PRAGMA temp_store = MEMORY", NULL, NULL, NULL);
+	return rc;
+}
+
+static int configure(struct ntc_index *index)
+{
+	return sqlite3_exec(index->db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;"
+			    "PRAGMA journal_size_limit = 67108864", NULL, NULL, NULL);
+}
+
 static enum ntc_status connect_to(const char *dir, const char *name, bool reader, struct ntc_index **out,
 				  struct ntc_reason *reason)
 {
-	int flags = SQLITE_OPEN_NOMUTEX | (reader ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
 	struct ntc_index *index = calloc(1, sizeof(*index));
 	char path[PATH_MAX];
 	int rc;
@@ -334,14 +356,7 @@ static enum ntc_status connect_to(const char *dir, const char *name, bool reader
 		free(index);
 		return ntc_reject(reason, NTC_ST_IO, "the name of the cache directory is too long");
 	}
-	rc = sqlite3_open_v2(path, &index->db, flags, ntc_vfs_name());
-	if (rc == SQLITE_OK)
-		/* Nobody else writes: the only wait is for a person's sqlite3 shell. */
-		rc = sqlite3_busy_timeout(index->db, 5000);
-	if (rc == SQLITE_OK)
-		/* The file may be damaged or made by somebody else: no functions or triggers of its own. */
-		rc = sqlite3_exec(index->db, "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;"
-				  "PRAGMA temp_store = MEMORY", NULL, NULL, NULL);
+	rc = connect_path(index, path);
 	if (rc != SQLITE_OK) {
 		enum ntc_status st = refuse(index, rc, reason);
 
@@ -364,8 +379,7 @@ enum ntc_status ntc_index_open(const char *dir, struct ntc_index **out, struct n
 	/* What it is comes before any change to it: a newer version's index is left as it was. */
 	st = own(index, dir, reason);
 	if (!st) {
-		rc = sqlite3_exec(index->db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;"
-				  "PRAGMA journal_size_limit = 67108864", NULL, NULL, NULL);
+		rc = configure(index);
 		if (rc != SQLITE_OK)
 			st = refuse(index, rc, reason);
 	}
@@ -414,18 +428,50 @@ enum ntc_status ntc_index_unset(struct ntc_index *index, const char *name)
 	return finish(stmt, rc == SQLITE_OK ? sqlite3_step(stmt) : rc);
 }
 
+bool ntc_index_read_only(const struct ntc_index *index)
+{
+	/* What SQLite thinks of this connection, which does not change when the file system does. */
+	return !index->reader && sqlite3_db_readonly(index->db, "main") == 1;
+}
+
+static void disconnect(struct ntc_index *index)
+{
+	for (int i = 0; i < STATEMENTS; i++)
+		(void)sqlite3_finalize(index->statements[i]); /* repeats an error told before */
+	memset(index->statements, 0, sizeof(index->statements));
+	(void)sqlite3_close(index->db); /* cannot be busy: everything is finalized */
+	index->db = NULL;
+}
+
+enum ntc_status ntc_index_reopen(struct ntc_index *index)
+{
+	struct ntc_index fresh = { .clean = index->clean };
+	int rc = connect_path(&fresh, sqlite3_db_filename(index->db, "main"));
+	enum ntc_status st = NTC_ST_DISK_READ_ONLY;
+
+	if (rc == SQLITE_OK && !ntc_index_read_only(&fresh))
+		rc = configure(&fresh);
+	if (rc != SQLITE_OK)
+		st = ntc_index_status(rc);
+	if (rc != SQLITE_OK || ntc_index_read_only(&fresh)) {
+		disconnect(&fresh);
+		return st;
+	}
+	disconnect(index);
+	*index = fresh;
+	return NTC_ST_OK;
+}
+
 void ntc_index_close(struct ntc_index *index, bool clean)
 {
 	if (!index)
 		return;
-	if (!index->reader && clean != index->clean) {
+	if (index->db && !index->reader && clean != index->clean && !ntc_index_read_only(index)) {
 		/* Only saves the next open some work, so a failure costs only that. */
 		(void)(clean ? ntc_index_set(index, "clean", "1", 1) : ntc_index_unset(index, "clean"));
 		(void)sqlite3_wal_checkpoint_v2(index->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 	}
-	for (int i = 0; i < STATEMENTS; i++)
-		(void)sqlite3_finalize(index->statements[i]); /* repeats an error told before */
-	(void)sqlite3_close(index->db); /* cannot be busy: everything is finalized */
+	disconnect(index);
 	free(index);
 }
 

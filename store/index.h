@@ -48,6 +48,11 @@ bool ntc_index_clean(const struct ntc_index *index);
  */
 enum ntc_status ntc_index_check(struct ntc_index *index, atomic_bool *stop, struct ntc_reason *reason);
 
+/* Whether the file system was read-only when it was opened: nothing can be changed until it is opened again. */
+bool ntc_index_read_only(const struct ntc_index *index);
+/* Open it again, for changes. Otherwise (DISK_READ_ONLY ...) it is as it was. */
+enum ntc_status ntc_index_reopen(struct ntc_index *index);
+
 /* What an SQLite code means to us. */
 enum ntc_status ntc_index_status(int rc);
 

@@ -26,11 +26,16 @@ static enum ntc_status refuse_locked(int fd, struct ntc_reason *reason)
 enum ntc_status ntc_lock_take(int dir, int *fd, struct ntc_reason *reason)
 {
 	enum ntc_status st = NTC_ST_OK;
+	bool read_only;
 	char text[32];
 	int lock, err;
 
 	*fd = -1;
 	lock = ntc_sys_open(dir, "lock", O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+	/* Where nothing can be written it still keeps others out. */
+	read_only = lock == -EROFS;
+	if (read_only)
+		lock = ntc_sys_open(dir, "lock", O_RDONLY | O_NOFOLLOW, 0);
 	if (lock < 0)
 		return ntc_reject(reason, ntc_status_from_errno(-lock), "the lock file: %s", strerror(-lock));
 	err = ntc_sys_lock(lock);
@@ -38,9 +43,9 @@ enum ntc_status ntc_lock_take(int dir, int *fd, struct ntc_reason *reason)
 		st = refuse_locked(lock, reason);
 		goto out;
 	}
-	if (!err)
+	if (!err && !read_only)
 		err = ntc_sys_truncate(lock, 0);
-	if (!err) {
+	if (!err && !read_only) {
 		snprintf(text, sizeof(text), "%ld\n", (long)getpid());
 		err = ntc_sys_write(lock, text, strlen(text), 0);
 	}

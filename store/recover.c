@@ -31,6 +31,9 @@ static enum ntc_status make_file(struct ntc_store *store, struct ntc_reason *rea
 {
 	int fd = ntc_sys_open(store->dir_fd, NTC_INDEX_NAME, O_RDWR | O_CREAT | O_NOFOLLOW, 0600), err;
 
+	/* Then there is one, or the start fails when it is opened. */
+	if (fd == -EROFS)
+		return NTC_ST_OK;
 	if (fd < 0)
 		return ntc_reject(reason, ntc_status_from_errno(-fd), "the index: %s", strerror(-fd));
 	err = ntc_sys_chmod(fd, 0600);
@@ -121,6 +124,9 @@ enum ntc_status ntc_store_recover(struct ntc_store *store, struct ntc_reason *re
 	free(p);
 	store->recovery.checked = ntc_index_clean(store->writer.index) || store->recovery.rebuilding;
 	st = ntc_blobs_sweep(&store->blobs, &store->stats.swept);
+	/* What is left is swept by the next start. */
+	if (st == NTC_ST_DISK_READ_ONLY)
+		st = NTC_ST_OK;
 	return st ? ntc_reject(reason, st, "the blob directory: %s", ntc_status_text(st)) : NTC_ST_OK;
 }
 

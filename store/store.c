@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
+#include <sys/statvfs.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -368,6 +369,9 @@ static enum ntc_status open_dir(struct ntc_store *store, const struct ntc_store_
 				  "%.170s is on %s, a network file system: name a directory of this machine, or allow it "
 				  "with --allow-network-fs",
 				  store->dir, ntc_fs_name((unsigned long)fs.f_type));
+	if (fs.f_flags & ST_RDONLY)
+		ntc_disk_found(&store->disk, &(struct ntc_disk_state){ .st = NTC_ST_DISK_READ_ONLY, .err = EROFS },
+			       ntc_clock_mono_ns(), &store->log);
 	st = ntc_lock_take(store->dir_fd, &store->lock_fd, &why);
 	return st ? ntc_reject(reason, st, "%.170s: %s", store->dir, why.text) : st;
 }

@@ -34,6 +34,17 @@ void ntc_vfs_clear_errno(void)
 	last_error = 0;
 }
 
+bool ntc_vfs_opened_read_only(struct sqlite3 *db)
+{
+	sqlite3_file *base = NULL;
+	const struct file *file;
+
+	if (sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, &base) != SQLITE_OK)
+		return false;
+	file = (const struct file *)base;
+	return file && file->part.shared && ntc_vfs_read_only(&file->part);
+}
+
 /* SQLite's code for a call's result: OK, FULL, or the one given. */
 static int code(int err, int failed)
 {
@@ -247,6 +258,11 @@ static int vfs_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *base, int 
 		/* Another connection opens what is there first. */
 		if (err == -EEXIST)
 			err = file->fd = ntc_sys_open(AT_FDCWD, path, access, 0);
+		/* A journal that is there is read, like its database. */
+		if (err == -EROFS) {
+			err = file->fd = ntc_sys_open(AT_FDCWD, path, (access & ~O_ACCMODE) | O_RDONLY, 0);
+			flags = (flags & ~(SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE)) | SQLITE_OPEN_READONLY;
+		}
 		file->new_name = flags & SQLITE_OPEN_CREATE;
 	}
 	if (err < 0) {
@@ -254,6 +270,8 @@ static int vfs_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *base, int 
 		return code(err, SQLITE_CANTOPEN);
 	}
 	file->base.pMethods = &methods;
+	if (file->part.shared && ntc_vfs_read_only(&file->part))
+		flags = (flags & ~(SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE)) | SQLITE_OPEN_READONLY;
 	if (out)
 		*out = flags;
 	return SQLITE_OK;

@@ -16,8 +16,14 @@
 #ifndef NTC_STORE_VFS_H
 #define NTC_STORE_VFS_H
 
+#include <stdbool.h>
+
 /* The name for sqlite3_open_v2(); registered when first asked for. NULL: no memory. Static. Any thread. */
 const char *ntc_vfs_name(void);
+
+/* Whether the database could be opened for reading only, as its file system is read-only. */
+struct sqlite3;
+bool ntc_vfs_opened_read_only(struct sqlite3 *db);
 
 /* The errno behind this thread's last SQLITE_IOERR, SQLITE_FULL or SQLITE_CANTOPEN. (SQLite's own function does
  * not know it where a commit failed.) */

@@ -11,6 +11,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -24,7 +25,9 @@ struct ntc_vfs_shared {
 	dev_t dev;
 	ino_t ino;
 	unsigned parts;
-	int fd;
+	atomic_int fd;
+	int read_fd;                    /* for reading, from before `fd` could be had for writing; -1 */
+	bool read_only;                 /* `fd` is; under all_lock */
 	char *shm;                      /* where an earlier version had its -shm */
 
 	pthread_mutex_t lock;           /* all below */
@@ -47,6 +50,7 @@ static pthread_mutex_t all_lock = PTHREAD_MUTEX_INITIALIZER;
 static void free_shared(struct ntc_vfs_shared *shared)
 {
 	ntc_sys_close(shared->fd);
+	ntc_sys_close(shared->read_fd);
 	pthread_mutex_destroy(&shared->lock);
 	free(shared->shm);
 	free(shared);
@@ -59,6 +63,7 @@ static struct ntc_vfs_shared *new_shared(const char *path, int fd, const struct 
 	if (!shared)
 		return NULL;
 	shared->fd = fd;
+	shared->read_fd = -1;
 	shared->dev = st->st_dev;
 	shared->ino = st->st_ino;
 	if (pthread_mutex_init(&shared->lock, NULL)) {
@@ -77,10 +82,13 @@ static struct ntc_vfs_shared *new_shared(const char *path, int fd, const struct 
 int ntc_vfs_share(const char *path, int flags, struct ntc_vfs_part *part)
 {
 	int fd = ntc_sys_open(AT_FDCWD, path, flags, 0600), err;
+	bool read_only = fd == -EROFS;
 	struct ntc_vfs_shared *shared;
 	struct stat st;
 
 	*part = (struct ntc_vfs_part){ .level = SQLITE_LOCK_NONE };
+	if (read_only)
+		fd = ntc_sys_open(AT_FDCWD, path, (flags & ~O_ACCMODE) | O_RDONLY, 0);
 	if (fd < 0)
 		return fd;
 	err = ntc_sys_stat(fd, &st);
@@ -99,9 +107,19 @@ int ntc_vfs_share(const char *path, int flags, struct ntc_vfs_part *part)
 		shared = new_shared(path, fd, &st);
 		if (shared) {
 			shared->next = all;
+			shared->read_only = read_only;
 			all = shared;
 			fd = -1;
 		}
+	} else if (shared->read_only && !read_only) {
+		/* The others may be reading through the old one right now. */
+		shared->read_fd = shared->fd;
+		shared->fd = fd;
+		shared->read_only = false;
+		fd = -1;
+		pthread_mutex_lock(&shared->lock);
+		shared->owned = false;
+		pthread_mutex_unlock(&shared->lock);
 	}
 	if (shared)
 		shared->parts++;
@@ -133,6 +151,16 @@ void ntc_vfs_unshare(struct ntc_vfs_part *part)
 	pthread_mutex_unlock(&all_lock);
 }
 
+bool ntc_vfs_read_only(const struct ntc_vfs_part *part)
+{
+	bool read_only;
+
+	pthread_mutex_lock(&all_lock);
+	read_only = part->shared->read_only;
+	pthread_mutex_unlock(&all_lock);
+	return read_only;
+}
+
 int ntc_vfs_shared_fd(const struct ntc_vfs_part *part)
 {
 	return part->shared->fd;
@@ -146,6 +174,9 @@ static int own(struct ntc_vfs_shared *shared, int *err)
 	if (shared->owned)
 		return SQLITE_OK;
 	*err = -ntc_sys_lock_bytes(shared->fd, LOCK_FROM, LOCK_LEN);
+	/* For reading only: nobody writes. */
+	if (*err == EBADF)
+		*err = 0;
 	if (*err == EAGAIN)
 		return SQLITE_BUSY;
 	if (*err)

@@ -17,8 +17,12 @@ struct ntc_vfs_part {
 	unsigned shm_shared, shm_exclusive;     /* locks held, a bit each */
 };
 
-/* Open the database at `path`, or share what is open already (the same file, whatever its name). 0 or -errno. */
+/*
+ * Open the database at `path`, or share what is open already (the same file, whatever its name). 0 or -errno. Where
+ * the file system is read-only it is opened for reading, until somebody opens it and that is over.
+ */
 int ntc_vfs_share(const char *path, int flags, struct ntc_vfs_part *part);
+bool ntc_vfs_read_only(const struct ntc_vfs_part *part);
 /* Give up whatever the part holds; the last one closes. */
 void ntc_vfs_unshare(struct ntc_vfs_part *part);
 

@@ -399,6 +399,8 @@ static void *run(void *ctx)
 	struct ntc_writer_thread *writer = ctx;
 	struct group g;
 
+	/* Before the first group, which may need it. */
+	ntc_reserve_keep(&writer->reserve);
 	while (collect(writer, &g)) {
 		if (g.ops[0]->type == NTC_OP_EVICT)
 			ntc_evictor_evict(writer, g.ops[0]);
