@@ -96,6 +96,14 @@ static void make_room(struct file *f, size_t len)
 	f->room = room;
 }
 
+static void cut_to(struct file *f, size_t len)
+{
+	make_room(f, len);
+	if (f->room > len)
+		memset(f->bytes + len, 0, f->room - len);
+	f->len = len;
+}
+
 static void write_whole(const struct state *s, struct file *f, const struct ntc_disk_record *r)
 {
 	if (r->what == NTC_DISK_WRITE) {
@@ -103,9 +111,7 @@ static void write_whole(const struct state *s, struct file *f, const struct ntc_
 		memcpy(f->bytes + r->at, s->disk->bytes + r->bytes, r->len);
 		f->len = f->len > r->at + r->len ? f->len : r->at + r->len;
 	} else {
-		make_room(f, r->at);
-		memset(f->bytes + r->at, 0, f->room - r->at);
-		f->len = r->at;
+		cut_to(f, r->at);
 	}
 }
 
@@ -167,9 +173,7 @@ static void settle_sectors(struct state *s, struct file *f, size_t least, size_t
 		else if (r->at + r->len > len)
 			len = r->at + r->len;
 	}
-	make_room(f, len);
-	memset(f->bytes + len, 0, f->room - len);
-	f->len = len;
+	cut_to(f, len);
 }
 
 /* How many of the un-synced records are left when some truncation, and with it all behind it, was not made; *least:
@@ -264,17 +268,16 @@ static void read_record(struct state *s, const struct ntc_cut *cut)
 	}
 	for (size_t i = 0; i < cut->at; i++) {
 		const struct ntc_disk_record *r = &disk->records[i];
-		bool synced = i < s->synced[r->node];
 
 		if (r->what == NTC_DISK_WRITE || r->what == NTC_DISK_TRUNCATE) {
-			if (synced)
+			if (i < s->synced[r->node])
 				write_whole(s, &s->files[r->node], r);
 			else
 				push(&s->files[r->node].pending, i);
 		} else if (r->what == NTC_DISK_NAME) {
 			struct name *n = name_of(s, r);
 
-			if (synced)
+			if (i < s->synced[r->node])
 				n->node = r->other;
 			else
 				push(&n->pending, i);

@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/compiler.h"
+#include "proto/key.h"
 #include "store/image.h"
 #include "tests/fault/campaign.h"
 #include "tests/fault/cut.h"
@@ -78,9 +79,14 @@ static void set_options(struct ntc_trial *t, const struct work *work, struct ntc
 
 static void save_counters(struct ntc_trial *t)
 {
-	static const uint8_t none[] = { 0, 0, 0, 0 };
+	struct ntc_field field = { .name = ntc_view("hits", 4), .type = NTC_TYPE_INT };
+	uint8_t value[9], bytes[64];
+	struct ntc_writer w = ntc_writer(bytes, sizeof(bytes));
 
-	ntc_store_save_counters(t->store, ntc_view(none, sizeof(none)));
+	field.value = ntc_view(value, ntc_value_int(7, value));
+	if (ntc_key_write(&w, 0, &field, 1, NULL))
+		abort();
+	ntc_store_save_counters(t->store, ntc_view(bytes, w.len));
 }
 
 static void step(struct ntc_trial *t, bool may_close)
