@@ -279,8 +279,12 @@ static void found(struct peer *p, const struct made *m, bool durable)
 
 	if (!sent(p, NTC_MSG_LOOKUP, PAYLOAD(lookup, .key = m->key), -1))
 		return;
-	got = answer_of(p, &frame, excused() && !durable ? NTC_ST_NOT_FOUND : NTC_ST_OK);
-	if (!got || got == NTC_MSG_ERROR)
+	got = answer_of(p, &frame, durable ? NTC_ST_OK : NTC_ST_NOT_FOUND);
+	if (!got)
+		return;
+	/* The memory that it was lost for may have failed only now. */
+	ntc_fault_expect(got != NTC_MSG_ERROR || excused(), "an entry is not found");
+	if (got == NTC_MSG_ERROR)
 		return;
 	ntc_fault_expect(got == NTC_MSG_ENTRY, "LOOKUP answered %s", ntc_message_name(got));
 	ntc_fault_expect(ntc_msg_entry_read(frame.payload, &entry), "a malformed ENTRY");
