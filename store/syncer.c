@@ -105,7 +105,7 @@ void ntc_syncer_stop(struct ntc_syncer *syncer)
 
 bool ntc_syncer_all(struct ntc_syncer *syncer, size_t count)
 {
-	uint64_t now = ntc_clock_mono_ns(), limit = count * syncer->each_ns, done;
+	uint64_t now = ntc_clock_mono_ns(), limit = 2 * count * syncer->each_ns, done;
 	bool ok;
 
 	if (!syncer->running || !syncer->trusted || count < NTC_SYNC_ALL_MIN || now < syncer->paused_until_ns)

@@ -6,7 +6,7 @@
  *                  left in memory on that file system, which may be much.
  *
  * So a thread of its own, the syncer, syncs all at once, and the writer, which asks for that where it pays, waits no
- * longer than one by one would have taken: then it syncs one by one, and does not ask again for a while.
+ * longer than twice what one by one would have taken: then it syncs one by one, and does not ask again for a while.
  *
  * Where puts are not to survive a power cut at once (--durability relaxed) the writer waits for nothing, and the syncer
  * syncs all at once a moment later, on whatever file system.
@@ -27,8 +27,8 @@
 #define NTC_SYNC_ALL_MIN 4u                             /* files and directories; fewer are synced one by one */
 #define NTC_SYNC_EACH_FIRST_NS (20 * NTC_NS_PER_MS)     /* what one is thought to take until it was measured */
 #define NTC_SYNC_ALL_WAIT_MAX_NS (1 * NTC_NS_PER_S)     /* longest wait for all at once */
-#define NTC_SYNC_PAUSE_MIN_NS (1 * NTC_NS_PER_S)        /* one by one after a wait that was too long; doubled */
-#define NTC_SYNC_PAUSE_MAX_NS (64 * NTC_NS_PER_S)       /* each time, up to this */
+#define NTC_SYNC_PAUSE_MIN_NS (100 * NTC_NS_PER_MS)     /* one by one after a wait that was too long; doubled */
+#define NTC_SYNC_PAUSE_MAX_NS (60 * NTC_NS_PER_S)       /* each time, up to this */
 #define NTC_SYNC_LATER_NS (1 * NTC_NS_PER_S)            /* how long a change waits for its sync when nobody waits for it */
 
 struct ntc_syncer {
