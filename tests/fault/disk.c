@@ -174,7 +174,12 @@ static uint32_t syncs_of(uint32_t node)
 		return BIT(WAL) | (begun_again[node] ? BIT(WAL_HEADER) : 0);
 	if (strcmp(name->text, NTC_INDEX_NAME "-journal") == 0)
 		return BIT(JOURNAL);
-	return strcmp(name->text, NTC_INDEX_NAME) == 0 ? BIT(INDEX) : BIT(IMAGE);
+	if (strcmp(name->text, NTC_INDEX_NAME) == 0)
+		return BIT(INDEX);
+	if (strcmp(name->text, NTC_INDEX_NAME ".tmp") == 0)
+		return BIT(NEW_INDEX);
+	name = name_of(name->dir);
+	return name && strcmp(name->text, "tmp") == 0 ? BIT(IMAGE) : 0;
 }
 
 static void record_sync(uint32_t node)

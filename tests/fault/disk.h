@@ -26,7 +26,8 @@ enum { NTC_DISK_RECORDS = 1 << 17, NTC_DISK_NODES = 1 << 13, NTC_DISK_ROOT = 1 }
 	X(WAL, "all syncs of the WAL") \
 	X(WAL_HEADER, "the sync of the header of a WAL that begins again") \
 	X(INDEX, "the sync of the index at a checkpoint") \
-	X(JOURNAL, "the sync of the journal that makes the index")
+	X(JOURNAL, "the sync of the journal that makes the index") \
+	X(NEW_INDEX, "the sync of a new index for the place of a damaged one")
 
 enum ntc_disk_sync {
 	NTC_DISK_NO_SYNC,

@@ -8,22 +8,25 @@
  * NTC_FAULT_ONLY='recording 2, cut 17' with the seed of a run tries one of its cuts again; threads may have made another
  * record then, so a failed cut's directory is kept with NTC_TEST_KEEP=1.
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "proto/key.h"
 #include "store/image.h"
+#include "store/index.h"
 #include "tests/fault/campaign.h"
 #include "tests/fault/cut.h"
 #include "tests/fault/disk.h"
 #include "tests/fault/trial.h"
 
 enum {
-	CUTS = 1200, CUTS_EACH = 100,           /* of all recordings; of one */
+	CUTS = 2000, CUTS_EACH = 100,           /* of all recordings; of one */
 	PROOF_CUTS = 20, PROOF_ROUNDS = 40,      /* without a sync: of one recording; until some go wrong */
 	ENTRIES = 160,                          /* put and removed; the trial has others of its own */
 };
@@ -36,6 +39,7 @@ struct work {
 	uint64_t max_bytes, inline_max;
 	bool fresh;             /* begins in an empty directory, else in what a cut of the one before left */
 	bool relaxed;           /* what is acknowledged is durable with the next sync of everything */
+	bool damage;            /* of the index, before it begins */
 	bool open;              /* is not closed until the end, so that the WAL gets long and begins again */
 };
 
@@ -48,7 +52,13 @@ static const struct work works[] = {
 	{ .name = "relaxed", .steps = 150, .inline_max = NTC_INLINE_IMAGE_MAX, .relaxed = true },
 	{ .name = "all images in files", .steps = 60, .max_bytes = 300000 },
 	{ .name = "relaxed, all images in files", .steps = 80, .relaxed = true },
+	{ .name = "another new directory", .steps = 40, .inline_max = 2 * NTC_INLINE_IMAGE_MAX, .fresh = true },
+	{ .name = "a damaged index", .steps = 20, .inline_max = NTC_INLINE_IMAGE_MAX, .damage = true },
+	{ .name = "after a cut of that", .steps = 20, .inline_max = NTC_INLINE_IMAGE_MAX },
 };
+
+/* What works so far can have left: files that are torn, an index that is damaged. */
+static bool torn, ruined;
 
 static struct ntc_disk *disk;
 static struct ntc_ledger *ledger;       /* at the end of the recording */
@@ -73,7 +83,8 @@ static void set_options(struct ntc_trial *t, const struct work *work, struct ntc
 			     .max_queued_bytes = 64 << 20, .loaders = 2, .log = log_line, .group_wait_ns = NTC_NS_PER_MS },
 		.evicts = work->max_bytes != 0,
 		.removes = true,
-		.damaged = work->relaxed, /* files that are torn are set aside */
+		.damaged = torn,
+		.rebuilt = ruined,
 	};
 }
 
@@ -111,6 +122,18 @@ static void step(struct ntc_trial *t, bool may_close)
 	}
 }
 
+static void damage_index(const char *dir)
+{
+	static const char text[] = "not a database, really";
+	char path[600];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/" NTC_INDEX_NAME, dir);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	ntc_fault_expect(fd >= 0 && pwrite(fd, text, sizeof(text), 0) == sizeof(text), "%s cannot be damaged", path);
+	close(fd);
+}
+
 static int record(void *ctx)
 {
 	const struct work *work = ctx;
@@ -119,6 +142,8 @@ static int record(void *ctx)
 
 	set_options(&t, work, ledger, root);
 	t.note = ntc_disk_note;
+	if (work->damage)
+		damage_index(t.options.dir);
 	ntc_disk_begin(disk, root);
 	(void)ntc_trial_open(&t);
 	for (unsigned i = 0; i < work->steps; i++)
@@ -282,11 +307,14 @@ static void try_work(const struct work *work, bool proof)
 	struct attempt a = { .work = work, .before = &before };
 
 	if (work->fresh) {
+		torn = ruined = false;
 		memset(ledger, 0, sizeof(*ledger));
 		ntc_fault_remove(ntc_fault_path("disk"));
 		if (mkdir(ntc_fault_path("disk"), 0700) != 0)
 			abort();
 	}
+	torn |= work->relaxed;
+	ruined |= work->damage;
 	before = *ledger;
 	if (!ntc_fault_try(record, (void *)work, "recording %u: %s", ++recordings, work->name))
 		return;
