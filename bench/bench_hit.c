@@ -1,7 +1,7 @@
 /*
  * Hits on hot entries: ours on each rung beside what people use instead and what the machine allows, in one run.
  *
- *     hit [--size BYTES]... [--clients N]... [--only WORD] [--turns N] [--dir DIR]
+ *     hit [--size BYTES]... [--clients N]... [--only WORD] [--turns N] [--puts N] [--dir DIR]
  *
  * hit.h says what a hit is. Keys are drawn at random out of 1,000, or of as many as 256 MiB hold. With one client it and the server are
  * pinned to two processors; with more they go where they like. The systems of a size take turns, so that the machine's
@@ -10,18 +10,22 @@
  * `attach` is what a process pays that was just forked and has nothing: opening and one look-up. `first-copy` is what it pays for each
  * other entry that it reads for the first time; its pages are in memory, but not in this process.
  *
+ * With --puts somebody puts so many new entries a second to our daemon meanwhile.
+ *
  * The rows go to build/bench/results.json (results.h), and as a table to the output.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <getopt.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -46,7 +50,7 @@ static struct {
 	unsigned size_count;
 	unsigned clients[4], client_count;
 	const char *only, *below;
-	unsigned turns;
+	unsigned turns, puts;
 } options = { .turns = 2 };
 
 static struct ntc_bench_row rows[SIZES_MAX * SYSTEMS_MAX * 6];
@@ -278,11 +282,24 @@ static void take_fresh(const struct hit_system *system, struct hit_set *set, str
 	}
 }
 
+static pid_t put_on(void)
+{
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		hit_put_on(options.puts);
+	}
+	return pid;
+}
+
 /* All of a turn of one system. */
 static void measure(const struct hit_system *system, struct hit_set *set, struct figures figures[4],
 		    struct figures *attach, struct figures *first)
 {
-	pid_t server = system->load(set);
+	pid_t server = system->load(set), putter = 0;
 
 	if (server)
 		pin(server, 0);
@@ -292,13 +309,18 @@ static void measure(const struct hit_system *system, struct hit_set *set, struct
 		system->unload();
 		return;
 	}
-
+	if (options.puts && strcmp(system->system, "ntcache") == 0)
+		putter = put_on();
 	for (unsigned c = 0; c < options.client_count; c++) {
 		if (server && options.clients[c] == 1)
 			pin(server, 0);
 		else if (server)
 			pin(server, -1);
 		take_turn(system, set, options.clients[c], &figures[c]);
+	}
+	if (putter) {
+		kill(putter, SIGKILL);
+		waitpid(putter, NULL, 0);
 	}
 	system->unload();
 }
@@ -394,9 +416,13 @@ static unsigned long number(const char *text)
 static void parse(int argc, char **argv)
 {
 	static const struct option table[] = {
-		{ "size", required_argument, NULL, 's' }, { "clients", required_argument, NULL, 'c' },
-		{ "only", required_argument, NULL, 'o' }, { "turns", required_argument, NULL, 't' },
-		{ "dir", required_argument, NULL, 'd' },  { 0 },
+		{ "size", required_argument, NULL, 's' },
+		{ "clients", required_argument, NULL, 'c' },
+		{ "puts", required_argument, NULL, 'p' },
+		{ "only", required_argument, NULL, 'o' },
+		{ "turns", required_argument, NULL, 't' },
+		{ "dir", required_argument, NULL, 'd' },
+		{ 0 },
 	};
 	int option;
 
@@ -407,13 +433,16 @@ static void parse(int argc, char **argv)
 			options.clients[options.client_count++] = (unsigned)number(optarg);
 		else if (option == 't')
 			options.turns = (unsigned)number(optarg);
+		else if (option == 'p')
+			options.puts = (unsigned)number(optarg);
 		else if (option == 'o')
 			options.only = optarg;
 		else if (option == 'd')
 			options.below = optarg;
 		else
-			ntc_bench_die("usage: hit [--size BYTES]... [--clients N]... [--only WORD] [--turns "
-				      "N] [--dir DIR]");
+			ntc_bench_die(
+				"usage: hit [--size BYTES]... [--clients N]... [--only WORD] [--turns N] "
+				"[--puts N] [--dir DIR]");
 	}
 	for (unsigned c = 0; c < options.client_count; c++)
 		if (options.clients[c] > CLIENTS_MAX)

@@ -59,4 +59,7 @@ extern const struct hit_system hit_ours[], hit_peers[], hit_floors[];
 /* The least that attaching to somebody's shared memory takes: connect, be sent two descriptors, map one. */
 extern const struct hit_system hit_floor_attach;
 
+/* Put so many new entries of 4 KiB a second to our daemon, for ever: somebody who works while others read. */
+_Noreturn void hit_put_on(unsigned per_second);
+
 #endif

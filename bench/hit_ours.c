@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "bench/bench.h"
 #include "bench/daemon.h"
@@ -144,6 +145,31 @@ static uint8_t get_in_place(void *client, const struct hit_set *set, unsigned k)
 	if (ntc_peek(client, set->entries[k].key, look, &looked))
 		ntc_bench_die("entry %u is not in the segment", k);
 	return looked.first;
+}
+
+void hit_put_on(unsigned per_second)
+{
+	struct ntc_client *client = ntc_bench_client(&ntcached);
+	uint64_t next = ntc_clock_mono_ns(), number = next;
+	static uint8_t bytes[4096];
+
+	for (;;) {
+		struct ntc_part_data part = { "value", bytes, sizeof(bytes) };
+		struct ntc_key *key = ntc_key_new(NTC_KIND_KERNEL);
+		struct timespec until;
+		struct ntc_entry *entry;
+
+		ntc_key_add_uint(key, "new", number++);
+		if (ntc_key_seal(key) || ntc_entry_new(key, NULL, &part, 1, &entry) ||
+		    ntc_put(client, NULL, entry, 1) < 0)
+			ntc_bench_die("a put: %s", ntc_last_error());
+		ntc_entry_unref(entry);
+		ntc_key_free(key);
+		next += NTC_NS_PER_S / per_second;
+		until = (struct timespec){ .tv_sec = (time_t)(next / NTC_NS_PER_S),
+					   .tv_nsec = (long)(next % NTC_NS_PER_S) };
+		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
+	}
 }
 
 /* Small entries have no files: they are in the index, and asked for. */
