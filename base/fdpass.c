@@ -1,6 +1,7 @@
 /* Bytes and descriptors over a Unix socket; see fdpass.h. */
 #include "base/fdpass.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -8,24 +9,28 @@
 /* The kernel never delivers more than this with one message (SCM_MAX_FD). */
 #define FDS_MAX 253
 
-ssize_t ntc_fd_send(int socket, const struct iovec *iov, int iov_count, int fd)
+ssize_t ntc_fd_send(int socket, const struct iovec *iov, int iov_count, const int *fds, size_t fd_count)
 {
 	union {
 		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
+		char bytes[CMSG_SPACE(NTC_FD_SEND_MAX * sizeof(int))];
 	} control = { 0 };
 	struct msghdr msg = { .msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)iov_count };
 
-	if (fd >= 0) {
+	if (fd_count > NTC_FD_SEND_MAX) {
+		errno = EINVAL;
+		return -1;
+	}
+	if (fd_count) {
 		struct cmsghdr *c;
 
 		msg.msg_control = control.bytes;
-		msg.msg_controllen = sizeof(control.bytes);
+		msg.msg_controllen = CMSG_SPACE(fd_count * sizeof(int));
 		c = CMSG_FIRSTHDR(&msg);
 		c->cmsg_level = SOL_SOCKET;
 		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &fd, sizeof(int));
+		c->cmsg_len = CMSG_LEN(fd_count * sizeof(int));
+		memcpy(CMSG_DATA(c), fds, fd_count * sizeof(int));
 	}
 	return sendmsg(socket, &msg, MSG_NOSIGNAL);
 }

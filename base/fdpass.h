@@ -8,11 +8,13 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#define NTC_FD_SEND_MAX 4 /* descriptors sent at once */
+
 /*
- * Send what the socket takes of `iov`, and with its first byte the descriptor `fd` (-1: none). Never
- * raises SIGPIPE. Returns the bytes sent (the descriptor went along if any did) or -1 with errno.
+ * Send what the socket takes of `iov`, and with its first byte `fd_count` descriptors. Never raises SIGPIPE.
+ * Returns the bytes sent (the descriptors went along if any did) or -1 with errno.
  */
-ssize_t ntc_fd_send(int socket, const struct iovec *iov, int iov_count, int fd);
+ssize_t ntc_fd_send(int socket, const struct iovec *iov, int iov_count, const int *fds, size_t fd_count);
 
 /*
  * Receive up to `len` bytes and up to `room` descriptors (close-on-exec). *count is how many came;

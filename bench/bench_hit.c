@@ -262,9 +262,14 @@ static void run_fresh(const struct hit_system *system, struct hit_set *set, unsi
 static void take_fresh(const struct hit_system *system, struct hit_set *set, struct figures *attach,
 		       struct figures *first)
 {
+	struct timespec pause = { .tv_nsec = 2000000 };
+
 	for (unsigned n = 0; n < FRESH; n++) {
 		int status = 0;
 		pid_t pid;
+
+		/* The server has done with the one before. */
+		nanosleep(&pause, NULL);
 
 		memset(shared, 0, offsetof(struct shared, clients[0].ns[FIRSTS + 1]));
 		fflush(NULL);

@@ -425,7 +425,7 @@ static enum ntc_err write_frame(struct ntc_conn *conn, unsigned type, uint64_t i
 			iov[0].iov_base = (uint8_t *)payload.p + (sent - sizeof(header));
 			iov[0].iov_len = total - sent;
 		}
-		n = ntc_fd_send(conn->fd, iov, sent < sizeof(header) && payload.len ? 2 : 1, sent ? -1 : fd);
+		n = ntc_fd_send(conn->fd, iov, sent < sizeof(header) && payload.len ? 2 : 1, &fd, sent || fd < 0 ? 0 : 1);
 		if (n >= 0) {
 			sent += (size_t)n;
 		} else if (errno == EAGAIN || errno == EWOULDBLOCK) {

@@ -17,6 +17,7 @@
 #define NTC_SESSION_FRAMES 64u                      /* requests handled before others have their turn */
 #define NTC_SESSION_OUTPUT_PAUSE (1u << 20)         /* bytes unsent: no more requests are read */
 #define NTC_SESSION_OUTPUT_MAX (64u << 20)          /* bytes unsent: the session is ended */
+#define NTC_SESSION_SEND_PACKETS 16                 /* answers sent at once */
 #define NTC_PACKET_FD_BYTES (64u << 10)             /* what an unsent descriptor counts as */
 #define NTC_SESSION_HELLO_NS (10 * NTC_NS_PER_S)    /* from accept to HELLO */
 #define NTC_SESSION_LINGER_NS (5 * NTC_NS_PER_S)    /* from the last request to the last byte sent */

@@ -248,7 +248,7 @@ static void turn_away(int fd)
 	ntc_msg_error_write(&w, &m);
 	ntc_frame_write_header(bytes, NTC_MSG_ERROR, 0, 0, (uint32_t)w.len);
 	iov.iov_len = NTC_FRAME_HEADER + w.len;
-	if (ntc_fd_send(fd, &iov, 1, -1) < 0)
+	if (ntc_fd_send(fd, &iov, 1, NULL, 0) < 0)
 		ntc_log(NTC_LOG_DEBUG, "who was turned away could not be told why");
 	close(fd);
 }

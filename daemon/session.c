@@ -162,14 +162,64 @@ static void packet_done(struct ntc_session *s, struct packet *p)
 	free(p);
 }
 
-static void flush(struct ntc_session *s)
+/* What is sent at once: the bytes of some packets, with all their descriptors. */
+struct batch {
+	struct iovec iov[NTC_SESSION_SEND_PACKETS];
+	int iov_count;
+	int fds[NTC_FD_SEND_MAX];
+	size_t fd_count;
+};
+
+static void gather(const struct ntc_session *s, struct batch *batch)
 {
 	struct packet *p;
 
-	while ((s->state == OPEN || s->state == FINISHING) && (p = TAILQ_FIRST(&s->output))) {
-		struct iovec iov = { .iov_base = p->bytes + p->sent, .iov_len = p->len - p->sent };
-		ssize_t n = ntc_fd_send(s->fd, &iov, 1, p->fd);
+	batch->iov_count = 0;
+	batch->fd_count = 0;
+	TAILQ_FOREACH(p, &s->output, link) {
+		if (batch->iov_count == NTC_SESSION_SEND_PACKETS || (p->fd >= 0 && batch->fd_count == NTC_FD_SEND_MAX))
+			return;
+		if (p->fd >= 0)
+			batch->fds[batch->fd_count++] = p->fd;
+		batch->iov[batch->iov_count++] =
+			(struct iovec){ .iov_base = p->bytes + p->sent, .iov_len = p->len - p->sent };
+	}
+}
 
+/* `n` bytes of a batch are sent, and with the first of them all its descriptors. */
+static void sent(struct ntc_session *s, const struct batch *batch, size_t n)
+{
+	size_t fds = batch->fd_count;
+	struct packet *p;
+
+	for (p = TAILQ_FIRST(&s->output); fds; p = TAILQ_NEXT(p, link))
+		if (p->fd >= 0) {
+			close(p->fd);
+			p->fd = -1;
+			unsent_less(s, NTC_PACKET_FD_BYTES);
+			fds--;
+		}
+	unsent_less(s, n);
+	while (n) {
+		size_t left;
+
+		p = TAILQ_FIRST(&s->output);
+		left = p->len - p->sent;
+		p->sent += n < left ? n : left;
+		n -= n < left ? n : left;
+		if (p->sent == p->len)
+			packet_done(s, p);
+	}
+}
+
+static void flush(struct ntc_session *s)
+{
+	while ((s->state == OPEN || s->state == FINISHING) && !TAILQ_EMPTY(&s->output)) {
+		struct batch batch;
+		ssize_t n;
+
+		gather(s, &batch);
+		n = ntc_fd_send(s->fd, batch.iov, batch.iov_count, batch.fds, batch.fd_count);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno == EAGAIN) {
@@ -180,15 +230,7 @@ static void flush(struct ntc_session *s)
 			ntc_session_end(s, "the peer is gone");
 			return;
 		}
-		if (p->fd >= 0) {
-			close(p->fd);
-			p->fd = -1;
-			unsent_less(s, NTC_PACKET_FD_BYTES);
-		}
-		p->sent += (size_t)n;
-		unsent_less(s, (size_t)n);
-		if (p->sent == p->len)
-			packet_done(s, p);
+		sent(s, &batch, (size_t)n);
 	}
 	if (s->state == FINISHING && !s->ops.owes(s->ops.ctx, s))
 		ntc_session_end(s, "all is sent");

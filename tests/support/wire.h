@@ -71,7 +71,7 @@ static inline bool wire_frame(struct wire *w, unsigned type, uint64_t id, struct
 	struct iovec iov = { header, sizeof(header) };
 
 	ntc_frame_write_header(header, type, fd >= 0 ? NTC_FRAME_DESCRIPTOR : 0, id, (uint32_t)payload.len);
-	return ntc_fd_send(w->fd, &iov, 1, fd) == (ssize_t)sizeof(header) && wire_send(w, payload.p, payload.len);
+	return ntc_fd_send(w->fd, &iov, 1, &fd, fd >= 0) == (ssize_t)sizeof(header) && wire_send(w, payload.p, payload.len);
 }
 
 /*

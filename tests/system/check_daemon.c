@@ -367,7 +367,7 @@ START_TEST(test_unasked_descriptors)
 	ck_assert(wire_hello(&w, d.socket));
 	ntc_frame_write_header(header, NTC_MSG_PING, 0, 5, 0);
 	for (unsigned i = 0; i < 100 && open_still; i++)
-		open_still = ntc_fd_send(w.fd, &iov, 1, 0) == (ssize_t)sizeof(header);
+		open_still = ntc_fd_send(w.fd, &iov, 1, (int[]){ 0 }, 1) == (ssize_t)sizeof(header);
 	shutdown(w.fd, SHUT_WR);
 	ck_assert(wire_closes(&w));
 	wire_close(&w);

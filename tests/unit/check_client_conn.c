@@ -75,7 +75,7 @@ static void send_frame(int fd, unsigned type, uint64_t id, const uint8_t *payloa
 	struct iovec iov[2] = { { header, sizeof(header) }, { (void *)payload, len } };
 
 	ntc_frame_write_header(header, type, pass >= 0 ? NTC_FRAME_DESCRIPTOR : 0, id, (uint32_t)len);
-	if (ntc_fd_send(fd, iov, len ? 2 : 1, pass) < 0)
+	if (ntc_fd_send(fd, iov, len ? 2 : 1, &pass, pass >= 0) < 0)
 		return; /* the client went away: some tests want that */
 }
 

@@ -53,7 +53,7 @@ static void send_text(const char *text, int fd)
 {
 	struct iovec iov = { (void *)text, strlen(text) };
 
-	ck_assert_int_eq(ntc_fd_send(pair[0], &iov, 1, fd), (ssize_t)strlen(text));
+	ck_assert_int_eq(ntc_fd_send(pair[0], &iov, 1, &fd, fd >= 0), (ssize_t)strlen(text));
 }
 
 START_TEST(test_bytes_alone)
@@ -63,7 +63,7 @@ START_TEST(test_bytes_alone)
 	int fd = -7;
 	size_t count = 9;
 
-	ck_assert_int_eq(ntc_fd_send(pair[0], iov, 2, -1), 5);
+	ck_assert_int_eq(ntc_fd_send(pair[0], iov, 2, NULL, 0), 5);
 	ck_assert_int_eq(ntc_fd_recv(pair[1], buf, sizeof(buf), &fd, 1, &count), 5);
 	ck_assert_mem_eq(buf, "abcde", 5);
 	ck_assert_uint_eq(count, 0);
@@ -89,6 +89,35 @@ START_TEST(test_descriptor)
 	close(got[0]);
 	ck_assert_int_eq(ntc_fd_recv(pair[1], buf, sizeof(buf), got, 4, &count), 2);
 	ck_assert_uint_eq(count, 0);
+}
+END_TEST
+
+/* Several go with the first byte of all. */
+START_TEST(test_several)
+{
+	char text[] = "abc", buf[16];
+	struct iovec iov[2] = { { text, 1 }, { text + 1, 2 } };
+	int fds[NTC_FD_SEND_MAX + 1], got[NTC_FD_SEND_MAX];
+	ino_t ino[NTC_FD_SEND_MAX + 1];
+	size_t count;
+
+	for (size_t i = 0; i <= NTC_FD_SEND_MAX; i++)
+		fds[i] = pipe_end(&ino[i]);
+	ck_assert_int_eq(ntc_fd_send(pair[0], iov, 2, fds, NTC_FD_SEND_MAX + 1), -1);
+	ck_assert_int_eq(errno, EINVAL);
+	ck_assert_int_eq(ntc_fd_send(pair[0], iov, 2, fds, NTC_FD_SEND_MAX), 3);
+	ck_assert_int_eq(ntc_fd_recv(pair[1], buf, 1, got, NTC_FD_SEND_MAX, &count), 1);
+	ck_assert_uint_eq(count, NTC_FD_SEND_MAX);
+	for (size_t i = 0; i <= NTC_FD_SEND_MAX; i++) {
+		struct stat st;
+
+		close(fds[i]);
+		if (i == NTC_FD_SEND_MAX)
+			continue;
+		ck_assert_int_eq(fstat(got[i], &st), 0);
+		ck_assert(st.st_ino == ino[i]);
+		close(got[i]);
+	}
 }
 END_TEST
 
@@ -171,7 +200,7 @@ START_TEST(test_ends)
 	pair[0] = -1;
 	ck_assert_int_eq(ntc_fd_recv(pair[1], buf, sizeof(buf), &fd, 1, &count), 0);
 	/* no SIGPIPE */
-	ck_assert_int_eq(ntc_fd_send(pair[1], &iov, 1, -1), -1);
+	ck_assert_int_eq(ntc_fd_send(pair[1], &iov, 1, NULL, 0), -1);
 	ck_assert_int_eq(errno, EPIPE);
 }
 END_TEST
@@ -186,6 +215,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, test_bytes_alone);
 	tcase_add_test(tc, test_descriptor);
+	tcase_add_test(tc, test_several);
 	tcase_add_test(tc, test_order);
 	tcase_add_loop_test(tc, test_no_leak, 0, 4);
 	tcase_add_test(tc, test_ends);
