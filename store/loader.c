@@ -7,11 +7,19 @@
 
 #include "store/image.h"
 
-/* Damage met here is the writer's to make good: the owner tells it, and which index this was. */
-static void note_damage(struct ntc_loader *loader, struct ntc_op *op, enum ntc_status found)
+/*
+ * Damage met here is the writer's to make good: the owner tells it, and which index this was. What it is for who asked:
+ * IO, or what keeps the index from being made good.
+ */
+static enum ntc_status note_damage(struct ntc_loader *loader, struct ntc_op *op, enum ntc_status found)
 {
 	op->damaged = found == NTC_ST_BAD_STORE;
 	op->rebuilds = loader->all->rebuilds;
+	if (!loader->index)
+		found = loader->opened;
+	if (found != NTC_ST_BAD_STORE)
+		return found;
+	return loader->all->broken ? loader->all->broken : NTC_ST_IO;
 }
 
 /* From the index, or the file if it has none there. */
@@ -20,15 +28,14 @@ static enum ntc_status read_image(struct ntc_loader *loader, struct ntc_op *op, 
 	struct ntc_row row;
 	enum ntc_status found = ntc_index_find(loader->index, &op->digest, &row, &op->image), st;
 
-	note_damage(loader, op, found);
+	found = note_damage(loader, op, found);
 	if (op->image) {
 		st = ntc_image_verify(ntc_view(op->image->bytes, op->image->len), &op->digest, &op->row, reason);
 	} else {
 		st = ntc_blob_load(loader->all->blobs, &op->digest, &op->image, &op->fd, &op->row, reason);
 		/* No file does not say that there is no entry, as long as the index could not be asked. */
 		if (st == NTC_ST_NOT_FOUND && found && found != NTC_ST_NOT_FOUND)
-			st = ntc_reject(reason, found == NTC_ST_BAD_STORE ? NTC_ST_IO : found, "the index: %s",
-					ntc_index_error(loader->index));
+			st = ntc_reject(reason, found, "the index: %s", ntc_index_error(loader->index));
 	}
 	/* What the image cannot know. Without a row (or an index) it was never used. */
 	if (!st && !found) {
@@ -77,9 +84,7 @@ static void list(struct ntc_loader *loader, struct ntc_op *op)
 	op->items = rows;
 	op->st = rows ? ntc_index_list(loader->index, &op->digest, op->kind, rows, op->limit, &op->count, &op->more)
 		      : NTC_ST_NO_MEMORY;
-	note_damage(loader, op, op->st);
-	if (op->st == NTC_ST_BAD_STORE)
-		op->st = NTC_ST_IO;
+	op->st = note_damage(loader, op, op->st);
 	if (op->st)
 		ntc_store_log(loader->all->log, NTC_LOG_ERROR, "the index cannot be read: %s",
 			      ntc_index_error(loader->index));
@@ -112,7 +117,7 @@ static void *run(void *ctx)
 		pthread_rwlock_rdlock(&loader->all->indexes);
 		/* After a rebuild; without one, files can be read. */
 		if (!loader->index)
-			(void)ntc_index_open_reader(loader->all->dir, &loader->index, NULL);
+			loader->opened = ntc_index_open_reader(loader->all->dir, &loader->index, NULL);
 		if (op->type == NTC_OP_LIST)
 			list(loader, op);
 		else if (op->type == NTC_OP_VERIFY)
@@ -188,9 +193,10 @@ void ntc_loaders_pause(struct ntc_loaders *loaders)
 	}
 }
 
-void ntc_loaders_resume(struct ntc_loaders *loaders)
+void ntc_loaders_resume(struct ntc_loaders *loaders, enum ntc_status broken)
 {
-	loaders->rebuilds++;
+	loaders->rebuilds += !broken;
+	loaders->broken = broken;
 	pthread_rwlock_unlock(&loaders->indexes);
 }
 

@@ -15,6 +15,7 @@
 struct ntc_loader {
 	struct ntc_loaders *all;
 	struct ntc_index *index;
+	enum ntc_status opened;         /* why there is none */
 	pthread_t thread;
 };
 
@@ -26,7 +27,8 @@ struct ntc_loaders {
 	const char *dir;
 	/* Held for reading with each use of an index, for writing while the index is rebuilt. */
 	pthread_rwlock_t indexes;
-	uint64_t rebuilds;                      /* of the index; under `indexes` */
+	uint64_t rebuilds;                      /* of the index; under `indexes`, as the next */
+	enum ntc_status broken;                 /* why the index could not be rebuilt, or OK */
 	struct ntc_loader loaders[NTC_LOADERS_MAX];
 	unsigned count;                         /* running */
 	bool started;
@@ -37,7 +39,7 @@ enum ntc_status ntc_loaders_start(struct ntc_loaders *loaders, unsigned count, s
 
 /* Close their connections and let none be used, until it is resumed. The writer's. */
 void ntc_loaders_pause(struct ntc_loaders *loaders);
-void ntc_loaders_resume(struct ntc_loaders *loaders);
+void ntc_loaders_resume(struct ntc_loaders *loaders, enum ntc_status broken);
 
 /* Finish what is queued and end the threads. Accepts what was never started. */
 void ntc_loaders_stop(struct ntc_loaders *loaders);

@@ -37,18 +37,20 @@ static enum ntc_status add_survivor(void *ctx, const struct ntc_row *row)
 static enum ntc_status exchange(struct ntc_writer_thread *writer, struct ntc_op *op, struct ntc_reason *reason)
 {
 	struct survivors survivors = { 0 };
-	enum ntc_status st, opened;
+	enum ntc_status st;
 
 	ntc_checker_stop(writer->checker);
 	ntc_loaders_pause(writer->loaders);
 	ntc_index_close(writer->index, false);
 	writer->index = NULL;
 	st = ntc_rebuild(writer->dir, writer->dir_fd, "the index is damaged", writer->log, reason);
-	/* Damaged still, it may be good for something; or it is not there, until it can be put there. */
-	opened = ntc_index_open(writer->dir, &writer->index, st ? NULL : reason);
-	ntc_loaders_resume(writer->loaders);
-	if (!st)
-		st = opened;
+	/* Damaged still, it may be good for something, if there is no other that should not lack what it is told. */
+	if (!st || !ntc_rebuild_pending(writer->dir_fd)) {
+		enum ntc_status opened = ntc_index_open(writer->dir, &writer->index, st ? NULL : reason);
+
+		st = st ? st : opened;
+	}
+	ntc_loaders_resume(writer->loaders, st);
 	if (st)
 		return st;
 	/* Without memory for them, what is lost is found out entry by entry. */
@@ -58,29 +60,42 @@ static enum ntc_status exchange(struct ntc_writer_thread *writer, struct ntc_op 
 	return NTC_ST_OK;
 }
 
-bool ntc_mend(struct ntc_writer_thread *writer)
+/* Once more at once, as it may have been bad luck; then not before a while. */
+static void put_off(struct ntc_writer_thread *writer, enum ntc_status st)
 {
-	struct ntc_op *op = ntc_clock_mono_ns() >= writer->mend_at ? ntc_op_new(NTC_OP_REBUILT, NULL, NULL) : NULL;
+	writer->index_damaged = true;
+	if (writer->mend_st)
+		writer->mend_wait_ns = writer->mend_wait_ns ? writer->mend_wait_ns * 2 : NTC_NS_PER_S;
+	if (writer->mend_wait_ns > NTC_MEND_WAIT_MAX_NS)
+		writer->mend_wait_ns = NTC_MEND_WAIT_MAX_NS;
+	writer->mend_at = ntc_clock_mono_ns() + writer->mend_wait_ns;
+	writer->mend_st = st;
+}
+
+enum ntc_status ntc_mend(struct ntc_writer_thread *writer)
+{
 	struct ntc_reason reason = { "" };
 	struct ntc_op_list done = { 0 };
 	enum ntc_status st;
+	struct ntc_op *op;
 
-	if (!op)
-		return false;
-	st = exchange(writer, op, &reason);
+	if (ntc_clock_mono_ns() < writer->mend_at)
+		return writer->mend_st;
+	op = ntc_op_new(NTC_OP_REBUILT, NULL, NULL);
+	st = op ? exchange(writer, op, &reason) : ntc_reject(&reason, NTC_ST_NO_MEMORY, "out of memory");
+	/* Damage is no reason that anybody else could do something about. */
+	if (st == NTC_ST_BAD_STORE || st == NTC_ST_NEWER_STORE)
+		st = NTC_ST_IO;
 	if (st) {
 		ntc_op_free(op);
 		ntc_store_log(writer->log, NTC_LOG_ERROR, "the index stays damaged: %s", reason.text);
-		writer->mend_wait_ns = writer->mend_wait_ns ? writer->mend_wait_ns * 2 : NTC_NS_PER_S;
-		if (writer->mend_wait_ns > NTC_MEND_WAIT_MAX_NS)
-			writer->mend_wait_ns = NTC_MEND_WAIT_MAX_NS;
-		writer->mend_at = ntc_clock_mono_ns() + writer->mend_wait_ns;
-		writer->index_damaged = true;
-		return false;
+		put_off(writer, st);
+		return st;
 	}
 	writer->index_damaged = false;
 	writer->mend_wait_ns = 0;
+	writer->mend_st = NTC_ST_OK;
 	ntc_op_push(&done, op);
 	ntc_mailbox_post(writer->mailbox, &done);
-	return true;
+	return NTC_ST_OK;
 }

@@ -10,7 +10,8 @@
 /* How long after a rebuild that failed (a full disk, a sick one) the next is tried: doubled up to this. */
 #define NTC_MEND_WAIT_MAX_NS (60 * NTC_NS_PER_S)
 
-/* True: writer->index is a whole one, and the owner is told (NTC_OP_REBUILT). The writer's thread. */
-bool ntc_mend(struct ntc_writer_thread *writer);
+/* OK: writer->index is a whole one, and the owner is told (NTC_OP_REBUILT). Otherwise why it is not, or was not when it
+ * was tried last. The writer's thread. */
+enum ntc_status ntc_mend(struct ntc_writer_thread *writer);
 
 #endif

@@ -241,6 +241,14 @@ static int set_aside(int dir_fd, const char *to)
 	return ntc_sys_fsync(dir_fd);
 }
 
+bool ntc_rebuild_pending(int dir_fd)
+{
+	off_t size;
+
+	/* As long as nobody can say, it may be. */
+	return size_of(dir_fd, READY, &size) != -ENOENT;
+}
+
 enum ntc_status ntc_rebuild_finish(int dir_fd, const struct ntc_store_log *log, struct ntc_reason *reason)
 {
 	char to[NAME_ROOM];

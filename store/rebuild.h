@@ -11,6 +11,8 @@
 #ifndef NTC_STORE_REBUILD_H
 #define NTC_STORE_REBUILD_H
 
+#include <stdbool.h>
+
 #include "store/log.h"
 
 #define NTC_REBUILDING_NAME "rebuilding"        /* a value of the index, while blobs may lack their rows */
@@ -19,6 +21,9 @@
  * for the log. Whatever fails, nothing is lost: it can be tried again. */
 enum ntc_status ntc_rebuild(const char *dir, int dir_fd, const char *why, const struct ntc_store_log *log,
 			    struct ntc_reason *reason);
+
+/* Whether a rebuild got so far that the new index is whole: then the old one must not be changed any more. */
+bool ntc_rebuild_pending(int dir_fd);
 
 /* Finish what a crash interrupted: to be called before the index is opened. OK also if there is nothing to do. */
 enum ntc_status ntc_rebuild_finish(int dir_fd, const struct ntc_store_log *log, struct ntc_reason *reason);

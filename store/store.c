@@ -422,15 +422,23 @@ static void destroy(struct ntc_store *store, bool clean)
 {
 	if (!store)
 		return;
-	ntc_loaders_stop(&store->loaders);
+	/* The writer first: it may be mending the index, and stops the others' use of it for that. */
 	ntc_writer_stop(&store->writer);
+	ntc_loaders_stop(&store->loaders);
 	ntc_checker_stop(&store->checker);
 	ntc_evict_release(&store->writer.evict);
 	/* An index that nobody has looked at closely, or that was damaged and not mended, is looked at by the next start. */
 	ntc_index_close(store->writer.index, clean && store->recovery.checked && !store->writer.index_damaged);
 	ntc_blobs_close(&store->blobs);
-	if (store->mailbox_made)
+	if (store->mailbox_made) {
+		/* What the writer had to say last is nobody's any more. */
+		struct ntc_op_list ops = ntc_mailbox_take(&store->mailbox);
+		struct ntc_op *op;
+
+		while ((op = ntc_op_pop(&ops)))
+			ntc_op_free(op);
 		ntc_mailbox_release(&store->mailbox);
+	}
 	ntc_sys_close(store->event);
 	ntc_sys_close(store->timer);
 	ntc_sys_close(store->clock);

@@ -290,8 +290,11 @@ static void record(struct ntc_writer_thread *writer, struct group *g)
 	enum ntc_status st = commit(writer, g);
 
 	/* A group that meets damage is written into the index that takes the place of the damaged one. */
-	if ((st == NTC_ST_BAD_STORE || !writer->index) && ntc_mend(writer))
-		st = commit(writer, g);
+	if (st == NTC_ST_BAD_STORE || !writer->index) {
+		st = ntc_mend(writer);
+		if (!st)
+			st = commit(writer, g);
+	}
 	if (st == NTC_ST_BAD_STORE) {
 		writer->index_damaged = true;
 		st = NTC_ST_IO;
@@ -355,9 +358,8 @@ static void recover(struct ntc_writer_thread *writer, struct ntc_op *op)
 		if (op->st)
 			ntc_index_rollback(writer->index);
 	} else if (op->rebuilds == writer->loaders->rebuilds) {
-		/* Whoever met the damage, it was this index. The owner hears of the new one first, then that this is done. */
+		/* Whoever met the damage, it was this index. */
 		writer->index_damaged = true;
-		(void)ntc_mend(writer); /* or later; it says so itself */
 	}
 	writer->index_damaged |= op->st == NTC_ST_BAD_STORE;
 }
@@ -408,10 +410,11 @@ static void *run(void *ctx)
 			recover(writer, g.ops[0]);
 		else
 			write_group(writer, &g);
-		try_disk(writer, &g);
-		post(writer, &g);
+		/* Before the disk is tried: without an index it takes nothing. */
 		if (writer->index_damaged)
 			(void)ntc_mend(writer); /* or later; it says so itself */
+		try_disk(writer, &g);
+		post(writer, &g);
 	}
 	return NULL;
 }

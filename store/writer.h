@@ -42,6 +42,7 @@ struct ntc_writer_thread {
 	struct ntc_disk_state disk;             /* as it was found last */
 	bool index_damaged;                     /* met, and not made good */
 	uint64_t mend_at, mend_wait_ns;         /* mend.h: not before; waited for it the last time */
+	enum ntc_status mend_st;                /* why it failed then */
 	struct ntc_syncer syncer;
 	pthread_t thread;
 	bool running;

@@ -125,6 +125,22 @@ static void prepare_damaged_index(struct ntc_trial *t)
 	overwrite(path, "not a database, really", 0);
 }
 
+/* A list of free pages that leads nowhere: no start looks at it, the first change needs it. */
+static void prepare_unseen_damage(struct ntc_trial *t)
+{
+	static const uint8_t nowhere[8] = { 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 9 };
+	char path[600];
+	int fd;
+
+	prepare_some(t);
+	ntc_trial_close(t);
+	snprintf(path, sizeof(path), "%s/index.sqlite3", t->options.dir);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || pwrite(fd, nowhere, sizeof(nowhere), 32) != sizeof(nowhere))
+		abort();
+	close(fd);
+}
+
 /* The index as version 1 made it, of the rows that are there. */
 static void prepare_version_1(struct ntc_trial *t)
 {
@@ -263,6 +279,7 @@ const struct ntc_scenario ntc_scenarios[] = {
 	{ .name = "start after a crash", .prepare = prepare_crash, .run = run_start, .settled = settled_crash },
 	{ .name = "damaged entries", .prepare = prepare_damaged_blobs, .run = run_damaged_blobs, .damaged = true },
 	{ .name = "damaged index", .prepare = prepare_damaged_index, .run = run_start, .rebuilt = true },
+	{ .name = "index damaged unseen", .prepare = prepare_unseen_damage, .run = run_put, .rebuilt = true },
 	{ .name = "migration", .prepare = prepare_version_1, .run = run_start, .in_files = true },
 };
 const unsigned ntc_scenario_count = NTC_COUNT(ntc_scenarios);
