@@ -60,11 +60,11 @@ static enum ntc_status exchange(struct ntc_writer_thread *writer, struct ntc_op 
 	return NTC_ST_OK;
 }
 
-/* Once more at once, as it may have been bad luck; then not before a while. */
+/* Once more at once, as it may have been bad luck; then not before a while. Memory comes back without a word. */
 static void put_off(struct ntc_writer_thread *writer, enum ntc_status st)
 {
 	writer->index_damaged = true;
-	if (writer->mend_st)
+	if (writer->mend_st && st != NTC_ST_NO_MEMORY)
 		writer->mend_wait_ns = writer->mend_wait_ns ? writer->mend_wait_ns * 2 : NTC_NS_PER_S;
 	if (writer->mend_wait_ns > NTC_MEND_WAIT_MAX_NS)
 		writer->mend_wait_ns = NTC_MEND_WAIT_MAX_NS;
