@@ -37,6 +37,7 @@
 struct result {
 	uint64_t entries, fill_ns, bytes, inodes;
 	uint64_t start_ns[3], behind_ns[3];     /* clean, killed, not in memory */
+	uint64_t start_cpu_ns[3], behind_cpu_ns[3];
 	uint64_t resident, put_ns, hit_ns;
 };
 
@@ -91,6 +92,15 @@ static uint64_t resident_of(pid_t pid)
 	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+static uint64_t cpu_of(pid_t pid)
+{
+	clockid_t clock;
+
+	if (clock_getcpuclockid(pid, &clock))
+		ntc_bench_die("the daemon's processor time cannot be read");
+	return ntc_clock_read(clock);
+}
+
 static void drop_index(const char *dir)
 {
 	char path[512];
@@ -115,9 +125,11 @@ static void start(struct ntc_bench_daemon *daemon, const char *dir, const char *
 	client = ntc_bench_client(daemon);
 	hit(client, ntc_bench_random() % r->entries);
 	r->start_ns[how] = ntc_clock_mono_ns() - begun;
+	r->start_cpu_ns[how] = cpu_of(daemon->pid);
 	while (ntc_bench_counter(client, "recovering"))
 		nanosleep(&pause, NULL);
 	r->behind_ns[how] = ntc_clock_mono_ns() - begun;
+	r->behind_cpu_ns[how] = cpu_of(daemon->pid);
 	ntc_close(client);
 }
 
@@ -222,9 +234,12 @@ int main(int argc, char **argv)
 	ROW("start to first hit, s", start_ns[0], 1e9);
 	ROW("  after kill -9", start_ns[1], 1e9);
 	ROW("  index not in memory", start_ns[2], 1e9);
+	ROW("  of it on the processor", start_cpu_ns[0], 1e9);
 	ROW("start to nothing behind, s", behind_ns[0], 1e9);
 	ROW("  after kill -9", behind_ns[1], 1e9);
 	ROW("  index not in memory", behind_ns[2], 1e9);
+	ROW("  of it on the processor", behind_cpu_ns[0], 1e9);
+	ROW("  after kill -9, on the processor", behind_cpu_ns[1], 1e9);
 	ROW("resident, MiB", resident, 1048576);
 	ROW("durable put, ms", put_ns, 1e6);
 	ROW("hit over the socket, us", hit_ns, 1e3);

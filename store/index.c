@@ -38,7 +38,8 @@ static const char *const sql[STATEMENTS] = {
 	[LIST] = "SELECT " COLUMNS " FROM entry WHERE digest > ?1 AND (?2 = 0 OR kind = ?2) ORDER BY digest LIMIT ?3",
 	[CHEAPEST] = "SELECT " COLUMNS " FROM entry WHERE pinned = 0 ORDER BY value LIMIT ?1",
 	[EACH] = "SELECT " COLUMNS " FROM entry",
-	[SCAN] = "SELECT digest, kind, size, cost_ns, used, image, value FROM entry ORDER BY digest",
+	[SCAN] = "SELECT digest, kind, size, cost_ns, used, image, value FROM entry WHERE digest >= ?1 "
+		 "AND digest <= ?2 ORDER BY digest",
 	[SHARD] = "SELECT digest, image FROM entry WHERE digest >= ?1 AND digest <= ?2 ORDER BY digest",
 	[GET] = "SELECT bytes FROM value WHERE name = ?1",
 	[PUT] = "INSERT OR REPLACE INTO entry (" COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, "
@@ -579,7 +580,18 @@ enum ntc_status ntc_index_cheapest(struct ntc_index *index, struct ntc_row *rows
 	return collect(stmt, bind_number(stmt, 1, limit), rows, limit, count, &more);
 }
 
-enum ntc_status ntc_index_scan(struct ntc_index *index, ntc_index_row_fn *each, void *ctx)
+/* Bind the digests of the shards `first` to `last` as the first two parameters. */
+static int bind_shards(sqlite3_stmt *stmt, unsigned first, unsigned last)
+{
+	uint8_t from[sizeof(struct ntc_digest)] = { (uint8_t)first }, to[sizeof(struct ntc_digest)];
+	int rc = sqlite3_bind_blob(stmt, 1, from, sizeof(from), SQLITE_TRANSIENT);
+
+	memset(to, 0xff, sizeof(to));
+	to[0] = (uint8_t)last;
+	return rc == SQLITE_OK ? sqlite3_bind_blob(stmt, 2, to, sizeof(to), SQLITE_TRANSIENT) : rc;
+}
+
+enum ntc_status ntc_index_scan(struct ntc_index *index, unsigned from, unsigned to, ntc_index_row_fn *each, void *ctx)
 {
 	enum ntc_status st, stopped = NTC_ST_OK;
 	sqlite3_stmt *stmt = prepare(index, SCAN, &st);
@@ -590,6 +602,8 @@ enum ntc_status ntc_index_scan(struct ntc_index *index, ntc_index_row_fn *each, 
 
 	if (!stmt)
 		return st;
+	if (bind_shards(stmt, from, to) != SQLITE_OK)
+		return finish(stmt, SQLITE_NOMEM);
 	while (!stopped && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
 		uint64_t kind = number(stmt, 1);
 
@@ -635,14 +649,12 @@ enum ntc_status ntc_index_shard(struct ntc_index *index, unsigned shard,
 {
 	enum ntc_status st, stopped = NTC_ST_OK;
 	sqlite3_stmt *stmt = prepare(index, SHARD, &st);
-	struct ntc_digest first = { { (uint8_t)shard } }, last, digest;
+	struct ntc_digest digest;
 	int rc = SQLITE_ROW;
 
 	if (!stmt)
 		return st;
-	memset(last.bytes, 0xff, sizeof(last.bytes));
-	last.bytes[0] = (uint8_t)shard;
-	if (bind_digest(stmt, 1, &first) != SQLITE_OK || bind_digest(stmt, 2, &last) != SQLITE_OK)
+	if (bind_shards(stmt, shard, shard) != SQLITE_OK)
 		return finish(stmt, SQLITE_NOMEM);
 	while (!stopped && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
 		stopped = read_digest(stmt, &digest) ? each(ctx, &digest, number(stmt, 1) != 0) : NTC_ST_BAD_STORE;

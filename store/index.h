@@ -78,9 +78,9 @@ enum ntc_status ntc_index_cheapest(struct ntc_index *index, struct ntc_row *rows
 /* Stops what calls it if it does not return OK. */
 typedef enum ntc_status ntc_index_row_fn(void *ctx, const struct ntc_row *row);
 
-/* Every row in order of digests, but only its digest, kind, size, cost, `used`, `image` and value. BAD_STORE if a row is
+/* The rows of the shards (first bytes of digests) `from` to `to` in order of digests, but of each only digest, kind, size, cost, `used`, `image` and value. BAD_STORE if a row is
  * not one that we would write, as far as that shows. */
-enum ntc_status ntc_index_scan(struct ntc_index *index, ntc_index_row_fn *each, void *ctx);
+enum ntc_status ntc_index_scan(struct ntc_index *index, unsigned from, unsigned to, ntc_index_row_fn *each, void *ctx);
 
 /* Every row that we would write, whole; others are passed over. */
 enum ntc_status ntc_index_each(struct ntc_index *index, ntc_index_row_fn *each, void *ctx);

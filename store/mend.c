@@ -54,7 +54,7 @@ static enum ntc_status exchange(struct ntc_writer_thread *writer, struct ntc_op 
 	if (st)
 		return st;
 	/* Without memory for them, what is lost is found out entry by entry. */
-	op->st = ntc_index_scan(writer->index, add_survivor, &survivors);
+	op->st = ntc_index_scan(writer->index, 0, NTC_BLOB_SHARDS - 1, add_survivor, &survivors);
 	op->items = survivors.entries;
 	op->count = op->st ? 0 : survivors.count;
 	return NTC_ST_OK;

@@ -20,6 +20,7 @@
 #include "proto/key.h"
 #include "store/evictor.h"
 #include "store/rebuild.h"
+#include "store/scan.h"
 #include "store/sys.h"
 
 enum { REBUILDS_MAX = 2 };
@@ -43,20 +44,40 @@ static enum ntc_status make_file(struct ntc_store *store, struct ntc_reason *rea
 	return err ? ntc_reject(reason, ntc_status_from_errno(-err), "the index: %s", strerror(-err)) : NTC_ST_OK;
 }
 
-static enum ntc_status enter_row(void *ctx, const struct ntc_row *row)
+static enum ntc_status enter(struct ntc_store *store, const struct ntc_scanned *part)
 {
-	struct ntc_store *store = ctx;
-	struct ntc_entry entry = {
-		.digest = row->digest, .cost_ns = row->cost_ns, .size = (uint32_t)row->size,
-		.generation = ++store->generation, .kind = (uint8_t)row->kind, .in_index = row->image != 0,
-	};
-
-	if (row->used > store->recency)
-		store->recency = row->used;
+	if (part->used > store->recency)
+		store->recency = part->used;
 	/* The guess where nothing was saved: whatever comes is worth more than what is there. */
-	if (row->value > store->writer.evict.inflation)
-		store->writer.evict.inflation = row->value;
-	return ntc_table_insert(&store->table, &entry) ? NTC_ST_OK : NTC_ST_NO_MEMORY;
+	if (part->value > store->writer.evict.inflation)
+		store->writer.evict.inflation = part->value;
+	for (size_t i = 0; i < part->count; i++) {
+		struct ntc_entry entry = part->entries[i];
+
+		entry.generation = ++store->generation;
+		if (!ntc_table_insert(&store->table, &entry))
+			return NTC_ST_NO_MEMORY;
+	}
+	return NTC_ST_OK;
+}
+
+/* Every row into the table. */
+static enum ntc_status read_rows(struct ntc_store *store, struct ntc_reason *reason)
+{
+	struct ntc_scanned parts[NTC_SCAN_THREADS] = { 0 };
+	struct stat file = { 0 };
+	bool large = !ntc_sys_stat_at(store->dir_fd, NTC_INDEX_NAME, &file) && (uint64_t)file.st_size >= NTC_SCAN_LARGE;
+	enum ntc_status st = ntc_scan(store->dir, store->writer.index, large ? NTC_SCAN_THREADS : 1, parts, reason);
+
+	store->writer.evict.inflation = 0;
+	for (unsigned i = 0; i < NTC_SCAN_THREADS; i++) {
+		if (!st)
+			st = enter(store, &parts[i]);
+		free(parts[i].entries);
+		if (st == NTC_ST_NO_MEMORY)
+			(void)ntc_reject(reason, st, "out of memory");
+	}
+	return st;
 }
 
 static enum ntc_status read_index(struct ntc_store *store, struct ntc_reason *reason)
@@ -67,12 +88,11 @@ static enum ntc_status read_index(struct ntc_store *store, struct ntc_reason *re
 
 	if (!st)
 		st = ntc_index_open(store->dir, &store->writer.index, reason);
+	if (!st)
+		st = read_rows(store, reason);
 	if (st)
 		return st;
-	store->writer.evict.inflation = 0;
-	st = ntc_index_scan(store->writer.index, enter_row, store);
-	if (!st)
-		st = ntc_index_get(store->writer.index, "counters", &store->saved, &store->saved_len);
+	st = ntc_index_get(store->writer.index, "counters", &store->saved, &store->saved_len);
 	if (!st)
 		st = ntc_index_get(store->writer.index, NTC_AGE_NAME, &age, &age_len);
 	if (!st)

@@ -6,6 +6,7 @@
 #include <sqlite3.h>
 
 #include "store/index.h"
+#include "store/scan.h"
 #include "tests/support/unit_sys.h"
 
 static void setup(void)
@@ -250,6 +251,67 @@ START_TEST(damaged_index_is_made_again)
 	reopen_store();
 	ck_assert_uint_eq(stats_now().adopted, 0);
 	ck_assert_uint_eq(stats_now().entries, 30);
+}
+END_TEST
+
+/* --- reading the rows ------------------------------------------------------------------------- */
+
+static enum ntc_status scan(unsigned threads, struct ntc_scanned *all)
+{
+	struct ntc_scanned parts[NTC_SCAN_THREADS] = { 0 };
+	struct ntc_index *index;
+	enum ntc_status st;
+
+	*all = (struct ntc_scanned){ 0 };
+	ck_assert_int_eq(ntc_index_open(dir, &index, &reason), NTC_ST_OK);
+	st = ntc_scan(dir, index, threads, parts, &reason);
+	for (unsigned i = 0; i < NTC_SCAN_THREADS; i++) {
+		if (parts[i].count) {
+			all->entries = reallocarray(all->entries, all->count + parts[i].count, sizeof(*all->entries));
+			memcpy(all->entries + all->count, parts[i].entries, parts[i].count * sizeof(*all->entries));
+		}
+		all->count += parts[i].count;
+		all->used = parts[i].used > all->used ? parts[i].used : all->used;
+		all->value = parts[i].value > all->value ? parts[i].value : all->value;
+		ck_assert(i < threads || !parts[i].entries);
+		free(parts[i].entries);
+	}
+	ntc_index_close(index, false);
+	return st;
+}
+
+START_TEST(threads_read_what_one_reads)
+{
+	struct ntc_scanned one, many;
+	struct answer *a = calloc(400, sizeof(*a));
+
+	options.inline_max = 4096;
+	reopen_store();
+	for (unsigned i = 0; i < 400; i++)
+		put(i, 'x', i % 2 ? 100 : 10000, &a[i]);
+	for (unsigned i = 0; i < 400; i++)
+		wait_for(&a[i].durable);
+	free(a);
+	close_store();
+	ck_assert_int_eq(scan(1, &one), NTC_ST_OK);
+	ck_assert_uint_eq(one.count, 400);
+	ck_assert_uint_eq(one.used, 400);
+	for (unsigned threads = 2; threads <= NTC_SCAN_THREADS; threads++) {
+		ck_assert_int_eq(scan(threads, &many), NTC_ST_OK);
+		ck_assert_uint_eq(many.count, 400);
+		ck_assert_mem_eq(many.entries, one.entries, 400 * sizeof(*one.entries));
+		ck_assert_uint_eq(many.used, one.used);
+		ck_assert(many.value == one.value);
+		free(many.entries);
+	}
+	free(one.entries);
+	/* Whoever meets a bad row: it is met. */
+	run_sql("UPDATE entry SET kind = 1000 WHERE digest = (SELECT max(digest) FROM entry)");
+	ck_assert_int_eq(scan(NTC_SCAN_THREADS, &many), NTC_ST_BAD_STORE);
+	free(many.entries);
+	open_store();
+	ck_assert_int_eq(count_names(dir, "index.sqlite3.damaged-"), 1);
+	ck_assert_uint_eq(stats_now().entries, 400);
 }
 END_TEST
 
@@ -518,6 +580,7 @@ int main(void)
 	tcase_add_test(tc, only_blobs_without_rows_are_read);
 	tcase_add_test(tc, strange_names_are_left_alone);
 	tcase_add_loop_test(tc, damaged_index_is_made_again, 0, (int)(sizeof(damages) / sizeof(*damages)));
+	tcase_add_test(tc, threads_read_what_one_reads);
 	tcase_add_test(tc, newer_index_is_refused_and_left);
 	tcase_add_loop_test(tc, start_on_a_full_disk_serves_and_refuses_puts, 0, 2);
 	tcase_add_test(tc, index_that_cannot_be_opened_says_why);
