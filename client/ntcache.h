@@ -430,6 +430,20 @@ NTC_API enum ntc_err ntc_fetch(struct ntc_client *client, const struct ntc_key *
 NTC_API enum ntc_err ntc_remove(struct ntc_client *client, const struct ntc_key *key, int timeout_ms);
 NTC_API enum ntc_err ntc_remove_digest(struct ntc_client *client, const struct ntc_digest *digest, int timeout_ms);
 
+/*
+ * Keep an entry, by key or by digest, from being evicted and from being removed for its age: until ntc_unpin(), called once for
+ * each, or until this client is closed or its connection breaks. With NTC_PIN_KEPT for ever, also when the daemon starts again; that is
+ * its own user's and root's alone to say (NTC_E_DENIED). Who removes an entry removes a pinned one, too. NTC_OK; NTC_MISS: there is no such
+ * entry, or no such pin; NTC_E_BUSY: too many pins (docs/limits.md).
+ */
+#define NTC_PIN_KEPT 1u
+NTC_API enum ntc_err ntc_pin(struct ntc_client *client, const struct ntc_key *key, unsigned flags, int timeout_ms);
+NTC_API enum ntc_err ntc_pin_digest(struct ntc_client *client, const struct ntc_digest *digest, unsigned flags,
+				    int timeout_ms);
+NTC_API enum ntc_err ntc_unpin(struct ntc_client *client, const struct ntc_key *key, unsigned flags, int timeout_ms);
+NTC_API enum ntc_err ntc_unpin_digest(struct ntc_client *client, const struct ntc_digest *digest, unsigned flags,
+				      int timeout_ms);
+
 struct ntc_row_view {
 	struct ntc_digest digest;
 	uint32_t kind, uid;

@@ -11,6 +11,7 @@
 #define NTC_SESSION_ACQUIRES_MAX 4096u              /* leases held and acquires unanswered */
 #define NTC_SESSION_REQUESTS_MAX 8192u              /* requests unanswered, of all sorts */
 #define NTC_SESSION_PUTS_MAX 256u                   /* puts that are not decided yet */
+#define NTC_SESSION_PINS_MAX 4096u                  /* entries that it has in use, PINs unanswered included */
 #define NTC_SESSION_KEYS_MAX (64u << 20)            /* bytes of keys that are being looked up for its acquires */
 #define NTC_SESSION_INPUT_MIN (16u << 10)           /* bytes of the input buffer; grows to one frame */
 #define NTC_SESSION_FDS_MAX 4u                      /* received descriptors that wait for their frame */

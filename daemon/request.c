@@ -44,8 +44,7 @@ struct ntc_client_state *ntc_later_end(struct ntc_later *later)
 
 /* --- looking up --------------------------------------------------------------------------- */
 
-/* A key from the wire: canonical, of a kind that entries have. False: an ERROR was sent. */
-static bool key_good(struct ntc_client_state *client, uint64_t id, struct ntc_view key)
+bool ntc_request_key_good(struct ntc_client_state *client, uint64_t id, struct ntc_view key)
 {
 	struct ntc_reason reason;
 	enum ntc_status st = ntc_key_check(key, &reason);
@@ -128,7 +127,7 @@ static void handle_lookup(struct ntc_server *server, struct ntc_client_state *cl
 		ntc_reply_error(client->session, frame->id, NTC_ST_BAD_MESSAGE, NULL);
 		return;
 	}
-	if (!key_good(client, frame->id, m.key))
+	if (!ntc_request_key_good(client, frame->id, m.key))
 		return;
 	digest = ntc_key_digest(m.key);
 	if (reply_published(server, client, frame->id, &digest, m.key))
@@ -273,7 +272,7 @@ static void handle_acquire(struct ntc_server *server, struct ntc_client_state *c
 		ntc_reply_error(client->session, frame->id, NTC_ST_BAD_MESSAGE, NULL);
 		return;
 	}
-	if (!key_good(client, frame->id, m.key))
+	if (!ntc_request_key_good(client, frame->id, m.key))
 		return;
 	acquire = acquire_new(server, client, frame->id, &m);
 	if (!acquire)
@@ -514,7 +513,7 @@ static void handle_remove(struct ntc_server *server, struct ntc_client_state *cl
 		ntc_reply_error(client->session, frame->id, NTC_ST_BAD_MESSAGE, NULL);
 		return;
 	}
-	if (m.key.len && !key_good(client, frame->id, m.key))
+	if (m.key.len && !ntc_request_key_good(client, frame->id, m.key))
 		return;
 	removal = (struct removal *)ntc_later_new(server, client, frame->id, sizeof(*removal));
 	if (!removal)
@@ -739,6 +738,8 @@ static const struct handler {
 	[NTC_MSG_SUSPECT] = { handle_suspect, false },
 	[NTC_MSG_VERIFY] = { ntc_verify_handle, false },
 	[NTC_MSG_COLLECT] = { ntc_collect_handle, true },
+	[NTC_MSG_PIN] = { ntc_pin_handle, true },
+	[NTC_MSG_UNPIN] = { ntc_unpin_handle, true },
 };
 
 void ntc_request_handle(struct ntc_server *server, struct ntc_client_state *client, const struct ntc_frame *frame,

@@ -1,5 +1,6 @@
 /*
- * What the messages mean: from a frame to its answer. request.c has all but putting (put.c) and looking after the store (maintain.c).
+ * What the messages mean: from a frame to its answer. request.c has all but putting (put.c), pinning (pin.c) and
+ * looking after the store (maintain.c).
  *
  * A request whose answer comes later is kept as its connection's number and its id, never as a pointer to a session: when
  * the answer is there the session is looked up, and if it is gone the answer is dropped.
@@ -44,6 +45,22 @@ void ntc_put_handle(struct ntc_server *server, struct ntc_client_state *client, 
 void ntc_import_handle(struct ntc_server *server, struct ntc_client_state *client, const struct ntc_frame *frame,
 		       int fd);
 void ntc_sync_handle(struct ntc_server *server, struct ntc_client_state *client, const struct ntc_frame *frame);
+
+/* A key from the wire: canonical, of a kind that entries have. False: an ERROR was sent. */
+bool ntc_request_key_good(struct ntc_client_state *client, uint64_t id, struct ntc_view key);
+
+/* pin.c: PIN and UNPIN. */
+void ntc_pin_handle(struct ntc_server *server, struct ntc_client_state *client, const struct ntc_frame *frame);
+void ntc_unpin_handle(struct ntc_server *server, struct ntc_client_state *client, const struct ntc_frame *frame);
+
+/* The client goes: what it had in use is so no more. */
+void ntc_held_drop(struct ntc_server *server, struct ntc_client_state *client);
+
+/* Tell the store what it could not be told before; what is left waits for the next tick. */
+void ntc_held_tick(struct ntc_server *server);
+
+/* Forget it: the store ends. */
+void ntc_held_release(struct ntc_server *server);
 
 /* maintain.c: VERIFY and COLLECT. */
 void ntc_verify_handle(struct ntc_server *server, struct ntc_client_state *client, const struct ntc_frame *frame);

@@ -92,6 +92,10 @@ size_t ntc_server_counters(struct ntc_server *server, uint8_t *out, size_t cap)
 	n = ntc_counter_add(list, n, "", "evicted", store.evicted);
 	n = ntc_counter_add(list, n, "", "evicted_bytes", store.evicted_bytes);
 	n = ntc_counter_add(list, n, "", "expired", store.expired);
+	n = ntc_counter_add(list, n, "", "pinned", store.pinned);
+	n = ntc_counter_add(list, n, "", "pinned_bytes", store.pinned_bytes);
+	n = ntc_counter_add(list, n, "", "pins", store.pins);
+	n = ntc_counter_add(list, n, "", "full_of_pins", store.full_of_pins);
 	n = ntc_counter_add(list, n, "", "expired_bytes", store.expired_bytes);
 	n = ntc_counter_add(list, n, "", "quarantined", store.quarantined);
 	n = ntc_counter_add(list, n, "", "adopted", store.adopted);
@@ -208,6 +212,7 @@ static void on_ended(void *ctx, struct ntc_session *session)
 	TAILQ_REMOVE(&server->clients, client, link);
 	LIST_REMOVE(client, in_bucket);
 	ntc_sync_drop(server, number);
+	ntc_held_drop(server, client);
 	free(client);
 	ntc_flights_drop(server->flights, number, ntc_clock_mono_ns());
 	ntc_slots_drop(server->slots, number);
@@ -296,12 +301,13 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	ntc_flights_tick(server->flights, now);
 	ntc_slots_tick(server->slots, now);
+	ntc_held_tick(server);
 	ntc_server_arm_tick(server);
 }
 
 void ntc_server_arm_tick(struct ntc_server *server)
 {
-	if (ntc_flights_busy(server->flights) || ntc_slots_busy(server->slots))
+	if (ntc_flights_busy(server->flights) || ntc_slots_busy(server->slots) || !TAILQ_EMPTY(&server->held))
 		arm(server->tick, NTC_FLIGHT_TICK_NS);
 }
 
@@ -479,6 +485,7 @@ enum ntc_status ntc_server_open(const struct ntc_daemon_options *options, struct
 	server->started_wall_ns = ntc_clock_wall_ns();
 	TAILQ_INIT(&server->clients);
 	TAILQ_INIT(&server->syncs);
+	TAILQ_INIT(&server->held);
 	if (gethostname(server->host, sizeof(server->host) - 1))
 		server->host[0] = '\0';
 	/* Tells this daemon from the one before: any number will do if there is no randomness yet. */
@@ -548,6 +555,7 @@ void ntc_server_close(struct ntc_server *server)
 	ntc_publisher_close(server->publisher);
 	/* Its last callbacks find no clients, but flights. */
 	ntc_store_close(server->store);
+	ntc_held_release(server);
 	ntc_publisher_free(server->publisher);
 	/* Who came while the last one left sees a connection end, and finds the directory free for a new daemon. */
 	ntc_listener_close(server->listener);

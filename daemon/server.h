@@ -20,6 +20,7 @@
 
 struct ntc_sync;
 struct ntc_acquire;
+struct ntc_held;
 
 #define NTC_SERVER_BUCKETS 4096u
 
@@ -38,6 +39,7 @@ struct ntc_client_state {
 	unsigned puts_undecided;        /* puts not answered yet */
 	bool leans;                     /* it was told KNOWN since its last SYNC: of a put that may not be durable yet */
 	enum ntc_status put_failure;    /* the first put that was lost since the last SYNC */
+	struct ntc_held *held;          /* its pins; NULL: none yet */
 	uint64_t report_since_ns;       /* the second in which reports are counted */
 	unsigned reports;               /* digests reported in it */
 	uint64_t reported_hits;
@@ -65,6 +67,7 @@ struct ntc_server {
 	uint64_t puts_undurable;        /* of those, not durable yet */
 	uint64_t lost_said_ns;          /* when the log last said that a put was lost */
 	TAILQ_HEAD(, ntc_sync) syncs;   /* SYNCs that wait */
+	TAILQ_HEAD(, ntc_held) held;    /* pins of connections that are gone, to be handed back */
 	uint64_t unsent;                /* bytes, of all sessions */
 	bool draining;
 	const struct ntc_acquire *submitting; /* the ACQUIRE that is being given to the store right now */

@@ -43,6 +43,8 @@
 	X(IMPORT,   0x20) \
 	X(VERIFY,   0x21) \
 	X(COLLECT,  0x22) \
+	X(PIN,      0x23) \
+	X(UNPIN,    0x24) \
 	X(GREETING, 0x80) \
 	X(DONE,     0x81) \
 	X(ERROR,    0x82) \
@@ -204,6 +206,22 @@ enum ntc_rung {
 	F(u32, flags)           /* NTC_COLLECT_* */
 #define NTC_COLLECT_QUARANTINE 1u
 
+/*
+ * -> DONE: from now on the entry is neither evicted nor removed for its age, until as many UNPINs or the end of the
+ * connection; KEPT: for ever, which is the operator's alone. Or ERROR NOT_FOUND, BUSY, FORBIDDEN. By key, or by digest if empty.
+ */
+#define NTC_PIN_FIELDS(F) \
+	F(digest, digest) \
+	F(u32, flags)           /* NTC_PIN_* */ \
+	F(view, key)
+#define NTC_PIN_KEPT 1u
+
+/* -> DONE with 1: one PIN with the same flags is taken back; 0: there was none. */
+#define NTC_UNPIN_FIELDS(F) \
+	F(digest, digest) \
+	F(u32, flags)           /* NTC_PIN_* */ \
+	F(view, key)
+
 /* --- to the client ------------------------------------------------------------------------ */
 
 /* Unasked, at accept, with the descriptor of the blob directory (O_PATH). */
@@ -324,6 +342,8 @@ typedef struct ntc_digest ntc_wire_digest;
 	M(import, NTC_IMPORT_FIELDS) \
 	M(verify, NTC_VERIFY_FIELDS) \
 	M(collect, NTC_COLLECT_FIELDS) \
+	M(pin, NTC_PIN_FIELDS) \
+	M(unpin, NTC_UNPIN_FIELDS) \
 	M(greeting, NTC_GREETING_FIELDS) \
 	M(done, NTC_DONE_FIELDS) \
 	M(error, NTC_ERROR_FIELDS) \

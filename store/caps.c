@@ -1,9 +1,10 @@
 /*
- * What bounds the cache: caps on bytes and entries, and the limit on age. The owner decides that something has to go;
- * the writer chooses what and removes it (evictor.h). Owner thread only.
+ * What bounds the cache: caps on bytes and entries, the limit on age, and pins, which hold against both. The owner
+ * decides that something has to go; the writer chooses what and removes it (evictor.h). Owner thread only.
  */
 #include "store/owner.h"
 
+#include <inttypes.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -19,6 +20,8 @@ static void evict(struct ntc_store *store, bool under_way)
 	uint64_t entries = ntc_evict_need(store->table.count, store->max_entries, under_way);
 	struct ntc_op *op = bytes || entries ? ntc_store_op_new(store, NTC_OP_EVICT, NULL, NULL) : NULL;
 
+	if (!bytes && !entries)
+		store->full_of_pins = false;
 	/* Without memory: with the next put. */
 	store->evicting = op != NULL;
 	if (!op)
@@ -58,7 +61,7 @@ static void forget_rows(struct ntc_store *store, const struct ntc_op *op)
 
 void ntc_store_evict_done(struct ntc_store *store, struct ntc_op *op)
 {
-	bool gone = op->count != 0, collect = op->collect;
+	bool gone = op->count != 0, collect = op->collect, stuck = !op->st && !gone;
 
 	forget_rows(store, op);
 	if (collect)
@@ -70,6 +73,48 @@ void ntc_store_evict_done(struct ntc_store *store, struct ntc_op *op)
 	/* The rest, and what came meanwhile. */
 	if (gone)
 		evict(store, true);
+	if (!stuck || !(store->table.pinned || store->stats.pins))
+		return;
+	/* Puts are taken nevertheless: who pins more than fits has the disk for it, and is told. */
+	if (!store->full_of_pins)
+		ntc_store_log(&store->log, NTC_LOG_WARNING,
+			      "over a cap, and nothing is left that may go: %" PRIu64 " entries of %" PRIu64
+			      " bytes are pinned, and %" PRIu64 " are in use",
+			      store->table.pinned, store->table.pinned_bytes, store->stats.pins);
+	store->full_of_pins = true;
+}
+
+/* --- pins --------------------------------------------------------------------------------- */
+
+void ntc_store_pin_done(struct ntc_store *store, struct ntc_op *op)
+{
+	struct ntc_entry *entry = ntc_table_find(&store->table, &op->digest);
+	enum ntc_status st = op->st == NTC_ST_BAD_STORE ? NTC_ST_IO : op->st;
+	ntc_pin_fn *fn = op->fn.pin;
+	void *ctx = op->ctx;
+
+	if (!st && op->pin == NTC_PIN_USE)
+		store->stats.pins++;
+	else if (!st && entry && entry->generation == op->generation)
+		ntc_table_pin(&store->table, entry, op->pin == NTC_PIN_KEEP);
+	ntc_store_op_free(store, op);
+	fn(ctx, st);
+	/* What was let go may have to. */
+	ntc_store_evict(store);
+}
+
+bool ntc_store_unpin(struct ntc_store *store, struct ntc_digest *digests, size_t count)
+{
+	struct ntc_op *op = ntc_store_op_new(store, NTC_OP_UNPIN, NULL, NULL);
+
+	if (!op)
+		return false;
+	op->items = digests;
+	op->count = count;
+	store->stats.pins -= count;
+	ntc_queue_push(&store->writer.queue, op);
+	ntc_store_evict(store);
+	return true;
 }
 
 /* --- age ---------------------------------------------------------------------------------- */

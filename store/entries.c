@@ -52,6 +52,8 @@ static void answer(struct ntc_store *store, struct ntc_op *op, enum ntc_status s
 		op->fn.remove(op->ctx, st, 0);
 	else if (op->type == NTC_OP_VERIFY)
 		op->fn.verify(op->ctx, st, op->row.size, op->items);
+	else if (op->type == NTC_OP_PIN)
+		op->fn.pin(op->ctx, st);
 	ntc_store_op_free(store, op);
 }
 
@@ -152,12 +154,19 @@ static void accept_remove(struct ntc_store *store, struct ntc_op *op)
 		op->row.size = entry->size;
 		op->row.kind = entry->kind;
 		op->row.cost_ns = entry->cost_ns;
-		op->row.flags = entry->in_index ? NTC_ROW_INDEX : 0;
+		op->row.flags = (entry->in_index ? NTC_ROW_INDEX : 0) | (entry->pinned ? NTC_ROW_PINNED : 0);
 		ntc_store_forget(store, entry);
 	}
 	ntc_buffer_unref(pending->image);
 	pending->image = NULL;
 	pending->jobs++;
+	ntc_queue_push(&store->writer.queue, op);
+}
+
+/* The writer has the row. */
+static void accept_pin(struct ntc_store *store, struct ntc_op *op)
+{
+	op->generation = ntc_table_find(&store->table, &op->digest)->generation;
 	ntc_queue_push(&store->writer.queue, op);
 }
 
@@ -229,10 +238,12 @@ static void decide(struct ntc_store *store, struct ntc_op *op, const struct know
 		answer_load(store, op, known);
 	else if (op->type == NTC_OP_PUT)
 		answer_put(store, op, known);
-	else if (key_fits(op, known->image))
-		accept_remove(store, op);
+	else if (!key_fits(op, known->image))
+		answer(store, op, op->type == NTC_OP_PIN ? NTC_ST_NOT_FOUND : NTC_ST_OK);
+	else if (op->type == NTC_OP_PIN)
+		accept_pin(store, op);
 	else
-		answer(store, op, NTC_ST_OK);
+		accept_remove(store, op);
 }
 
 /* One call, against what is there now. `compared` is a compare or look that just came back well, or NULL. */
@@ -252,6 +263,8 @@ static void step(struct ntc_store *store, struct ntc_op *op, const struct ntc_op
 		send_load(store, op, entry);
 	else if (entry && (op->type == NTC_OP_PUT || op->has_key))
 		compare(store, op, entry);
+	else if (entry && op->type == NTC_OP_PIN)
+		accept_pin(store, op);
 	else if (op->type == NTC_OP_REMOVE)
 		accept_remove(store, op);
 	else if (op->type == NTC_OP_PUT)
@@ -321,7 +334,7 @@ static void remove_done(struct ntc_store *store, struct ntc_op *op)
 		(void)ntc_table_insert(&store->table, &(struct ntc_entry){
 			.digest = op->digest, .cost_ns = op->row.cost_ns, .size = (uint32_t)op->row.size,
 			.generation = ++store->generation, .kind = (uint8_t)op->row.kind,
-			.in_index = op->row.flags & NTC_ROW_INDEX });
+			.in_index = op->row.flags & NTC_ROW_INDEX, .pinned = op->row.flags & NTC_ROW_PINNED });
 	ntc_pending_settle(&store->pending, pending);
 	op->fn.remove(op->ctx, op->st, !op->st && op->had_row ? 1 : 0);
 	ntc_store_op_free(store, op);
@@ -542,6 +555,23 @@ void ntc_store_remove(struct ntc_store *store, struct ntc_view key, ntc_remove_f
 void ntc_store_remove_digest(struct ntc_store *store, const struct ntc_digest *digest, ntc_remove_fn *fn, void *ctx)
 {
 	remove_entry(store, digest, NULL, fn, ctx);
+}
+
+void ntc_store_pin(struct ntc_store *store, const struct ntc_digest *digest, struct ntc_view key, enum ntc_pin what,
+		   ntc_pin_fn *fn, void *ctx)
+{
+	struct ntc_op *op = NULL;
+
+	if (store->ops < NTC_STORE_OPS_MAX)
+		op = ntc_store_op_new(store, NTC_OP_PIN, digest, key.len ? &key : NULL);
+	if (!op) {
+		fn(ctx, store->ops < NTC_STORE_OPS_MAX ? NTC_ST_NO_MEMORY : NTC_ST_BUSY);
+		return;
+	}
+	op->pin = what;
+	op->fn.pin = fn;
+	op->ctx = ctx;
+	submit(store, op);
 }
 
 void ntc_store_suspect(struct ntc_store *store, const struct ntc_digest *digest)

@@ -26,6 +26,48 @@ enum ntc_status ntc_evictor_save(struct ntc_writer_thread *writer)
 	return ntc_index_set(writer->index, NTC_EVICT_NAME, saved, sizeof(saved));
 }
 
+/* --- pins --------------------------------------------------------------------------------- */
+
+bool ntc_evictor_may_go(const void *ctx, const struct ntc_row *row)
+{
+	const struct ntc_writer_thread *writer = ctx;
+
+	return !(row->flags & NTC_ROW_PINNED) && !ntc_pins_has(&writer->pins, &row->digest);
+}
+
+enum ntc_status ntc_evictor_record_pin(struct ntc_writer_thread *writer, struct ntc_op *op)
+{
+	enum ntc_status st = ntc_index_find(writer->index, &op->digest, &op->row, NULL);
+	bool pinned = op->row.flags & NTC_ROW_PINNED;
+
+	if (!st && op->pin == NTC_PIN_LET && !pinned)
+		st = NTC_ST_NOT_FOUND;
+	op->had_row = !st;
+	if (st == NTC_ST_NOT_FOUND)
+		return NTC_ST_OK;
+	if (st || op->pin == NTC_PIN_USE || pinned == (op->pin == NTC_PIN_KEEP))
+		return st;
+	return ntc_index_pin(writer->index, &op->digest, op->pin == NTC_PIN_KEEP);
+}
+
+void ntc_evictor_pin(struct ntc_writer_thread *writer, struct ntc_op *op)
+{
+	if (!op->st && !op->had_row)
+		op->st = NTC_ST_NOT_FOUND;
+	else if (!op->st && op->pin == NTC_PIN_USE)
+		op->st = ntc_pins_add(&writer->pins, &op->digest);
+}
+
+void ntc_evictor_unpin(struct ntc_writer_thread *writer, const struct ntc_op *op)
+{
+	const struct ntc_digest *digests = op->items;
+
+	for (size_t i = 0; i < op->count; i++)
+		ntc_pins_drop(&writer->pins, &digests[i]);
+}
+
+/* --- removing ----------------------------------------------------------------------------- */
+
 struct victims {
 	struct ntc_row *rows;
 	size_t count;
@@ -82,7 +124,7 @@ static enum ntc_status remove_rows(struct ntc_writer_thread *writer, const struc
 static enum ntc_status find_cheap(struct ntc_writer_thread *writer, const struct ntc_op *op, struct ntc_row *rows,
 				  size_t *count)
 {
-	enum ntc_status st = ntc_index_cheapest(writer->index, rows, NTC_EVICT_BATCH, count);
+	enum ntc_status st = ntc_index_cheapest(writer->index, ntc_evictor_may_go, writer, rows, NTC_EVICT_BATCH, count);
 
 	if (!st)
 		*count = ntc_evict_choose(rows, *count, op->need, op->need_entries);
@@ -98,7 +140,7 @@ static enum ntc_status find_old(struct ntc_writer_thread *writer, struct ntc_op 
 	if (!st && seen)
 		op->digest = rows[seen - 1].digest;
 	for (size_t i = 0; i < seen && !st; i++)
-		if (rows[i].used_age < op->before_age && !(rows[i].flags & NTC_ROW_PINNED))
+		if (rows[i].used_age < op->before_age && ntc_evictor_may_go(writer, &rows[i]))
 			rows[(*count)++] = rows[i];
 	return st;
 }

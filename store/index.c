@@ -24,7 +24,7 @@
 enum statement {
 	BEGIN, COMMIT, ROLLBACK, FIND, FIND_IMAGE, LIST, CHEAPEST, EACH, SCAN, SHARD, GET, PUT, PUT_IMAGE, REMOVE, REMOVE_IMAGE,
 	TOUCH,
-	SET, FORGET,
+	PIN, SET, FORGET,
 	STATEMENTS,
 };
 
@@ -36,9 +36,9 @@ static const char *const sql[STATEMENTS] = {
 	/* One statement, so that nobody changes anything between row and image. */
 	[FIND_IMAGE] = "SELECT " COLUMNS ", bytes FROM entry LEFT JOIN image ON image.id = entry.image WHERE digest = ?1",
 	[LIST] = "SELECT " COLUMNS " FROM entry WHERE digest > ?1 AND (?2 = 0 OR kind = ?2) ORDER BY digest LIMIT ?3",
-	[CHEAPEST] = "SELECT " COLUMNS " FROM entry WHERE pinned = 0 ORDER BY value LIMIT ?1",
+	[CHEAPEST] = "SELECT " COLUMNS " FROM entry WHERE pinned = 0 ORDER BY value",
 	[EACH] = "SELECT " COLUMNS " FROM entry",
-	[SCAN] = "SELECT digest, kind, size, cost_ns, used, image, value FROM entry WHERE digest >= ?1 "
+	[SCAN] = "SELECT digest, kind, size, cost_ns, used, image, value, pinned FROM entry WHERE digest >= ?1 "
 		 "AND digest <= ?2 ORDER BY digest",
 	[SHARD] = "SELECT digest, image FROM entry WHERE digest >= ?1 AND digest <= ?2 ORDER BY digest",
 	[GET] = "SELECT bytes FROM value WHERE name = ?1",
@@ -48,6 +48,7 @@ static const char *const sql[STATEMENTS] = {
 	[REMOVE] = "DELETE FROM entry WHERE digest = ?1",
 	[REMOVE_IMAGE] = "DELETE FROM image WHERE id = (SELECT image FROM entry WHERE digest = ?1)",
 	[TOUCH] = "UPDATE entry SET hits = ?2, used = ?3, used_age = ?4, weight = ?5, value = ?6 WHERE digest = ?1",
+	[PIN] = "UPDATE entry SET pinned = ?2 WHERE digest = ?1",
 	[SET] = "INSERT OR REPLACE INTO value (name, bytes) VALUES (?1, ?2)",
 	[FORGET] = "DELETE FROM value WHERE name = ?1",
 };
@@ -568,16 +569,25 @@ enum ntc_status ntc_index_list(struct ntc_index *index, const struct ntc_digest 
 	return collect(stmt, rc, rows, limit, count, more);
 }
 
-enum ntc_status ntc_index_cheapest(struct ntc_index *index, struct ntc_row *rows, size_t limit, size_t *count)
+enum ntc_status ntc_index_cheapest(struct ntc_index *index, bool (*may_go)(const void *ctx, const struct ntc_row *row),
+				   const void *ctx, struct ntc_row *rows, size_t limit, size_t *count)
 {
-	enum ntc_status st;
+	enum ntc_status st, bad = NTC_ST_OK;
 	sqlite3_stmt *stmt = prepare(index, CHEAPEST, &st);
-	bool more = false;
+	int rc = SQLITE_ROW;
 
 	*count = 0;
 	if (!stmt)
 		return st;
-	return collect(stmt, bind_number(stmt, 1, limit), rows, limit, count, &more);
+	while (!bad && *count < limit && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+		bad = read_row(stmt, &rows[*count]);
+		*count += !bad && (!may_go || may_go(ctx, &rows[*count]));
+	}
+	st = finish(stmt, rc);
+	st = st ? st : bad;
+	if (st)
+		*count = 0;
+	return st;
 }
 
 /* Bind the digests of the shards `first` to `last` as the first two parameters. */
@@ -612,8 +622,9 @@ enum ntc_status ntc_index_scan(struct ntc_index *index, unsigned from, unsigned 
 		row.used = number(stmt, 4);
 		row.image = number(stmt, 5);
 		row.value = sqlite3_column_double(stmt, 6);
+		row.flags = number(stmt, 7) ? NTC_ROW_PINNED : 0;
 		/* Ascending: so none comes twice, whatever the file holds. */
-		if (!read_digest(stmt, &row.digest) || kind > UINT32_MAX || !is_ours((uint32_t)kind, &row) ||
+		if (!read_digest(stmt, &row.digest) || kind > UINT32_MAX || number(stmt, 7) > 1 || !is_ours((uint32_t)kind, &row) ||
 		    (!first && memcmp(row.digest.bytes, last.bytes, sizeof(last.bytes)) <= 0)) {
 			stopped = NTC_ST_BAD_STORE;
 			break;
@@ -848,6 +859,20 @@ enum ntc_status ntc_index_touch(struct ntc_index *index, const struct ntc_row *r
 		rc = sqlite3_bind_double(stmt, 5, row->weight);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_bind_double(stmt, 6, row->value);
+	return finish(stmt, rc == SQLITE_OK ? sqlite3_step(stmt) : rc);
+}
+
+enum ntc_status ntc_index_pin(struct ntc_index *index, const struct ntc_digest *digest, bool pinned)
+{
+	enum ntc_status st;
+	sqlite3_stmt *stmt = prepare(index, PIN, &st);
+	int rc;
+
+	if (!stmt)
+		return st;
+	rc = bind_digest(stmt, 1, digest);
+	if (rc == SQLITE_OK)
+		rc = bind_number(stmt, 2, pinned);
 	return finish(stmt, rc == SQLITE_OK ? sqlite3_step(stmt) : rc);
 }
 

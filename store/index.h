@@ -72,13 +72,15 @@ enum ntc_status ntc_index_find(struct ntc_index *index, const struct ntc_digest 
 enum ntc_status ntc_index_list(struct ntc_index *index, const struct ntc_digest *after, unsigned kind,
 			       struct ntc_row *rows, size_t limit, size_t *count, bool *more);
 
-/* Up to `limit` rows that are not pinned, least value first. */
-enum ntc_status ntc_index_cheapest(struct ntc_index *index, struct ntc_row *rows, size_t limit, size_t *count);
+/* Up to `limit` rows that are not pinned and that `may_go` (NULL: all), least value first. */
+enum ntc_status ntc_index_cheapest(struct ntc_index *index, bool (*may_go)(const void *ctx, const struct ntc_row *row),
+				   const void *ctx, struct ntc_row *rows, size_t limit, size_t *count);
 
 /* Stops what calls it if it does not return OK. */
 typedef enum ntc_status ntc_index_row_fn(void *ctx, const struct ntc_row *row);
 
-/* The rows of the shards (first bytes of digests) `from` to `to` in order of digests, but of each only digest, kind, size, cost, `used`, `image` and value. BAD_STORE if a row is
+/* The rows of the shards (first bytes of digests) `from` to `to` in order of digests, but of each only digest, kind, size,
+ * cost, `used`, `image`, value and whether it is pinned. BAD_STORE if a row is
  * not one that we would write, as far as that shows. */
 enum ntc_status ntc_index_scan(struct ntc_index *index, unsigned from, unsigned to, ntc_index_row_fn *each, void *ctx);
 
@@ -116,6 +118,8 @@ enum ntc_status ntc_index_put(struct ntc_index *index, struct ntc_row *row, cons
 enum ntc_status ntc_index_remove(struct ntc_index *index, const struct ntc_digest *digest);
 /* What uses change in a row (hits, used, used_age, weight, value), if it is there. */
 enum ntc_status ntc_index_touch(struct ntc_index *index, const struct ntc_row *row);
+/* NTC_ROW_PINNED or not, if it is there. */
+enum ntc_status ntc_index_pin(struct ntc_index *index, const struct ntc_digest *digest, bool pinned);
 enum ntc_status ntc_index_set(struct ntc_index *index, const char *name, const void *p, size_t len);
 enum ntc_status ntc_index_unset(struct ntc_index *index, const char *name);
 

@@ -29,7 +29,7 @@ static enum ntc_status add_survivor(void *ctx, const struct ntc_row *row)
 	}
 	s->entries[s->count++] = (struct ntc_entry){
 		.digest = row->digest, .cost_ns = row->cost_ns, .size = (uint32_t)row->size, .kind = (uint8_t)row->kind,
-		.in_index = true,
+		.in_index = true, .pinned = row->flags & NTC_ROW_PINNED,
 	};
 	return NTC_ST_OK;
 }

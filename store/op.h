@@ -24,6 +24,8 @@ enum ntc_op_type {
 	NTC_OP_COUNTERS,        /* `items`: bytes */
 	NTC_OP_TRY,             /* whether the disk takes anything */
 	NTC_OP_EVICT,           /* `need`, `need_entries` ...; back with `items`: struct ntc_row of what went */
+	NTC_OP_PIN,             /* `pin`; back with `had_row`: whether it was found */
+	NTC_OP_UNPIN,           /* `items`: struct ntc_digest, in use no more */
 	NTC_OP_SWEEP,           /* see sweep.h */
 	NTC_OP_LOOK,            /* an entry that the sweep has not come to; back with `row`, if it is there */
 	NTC_OP_SWEPT,           /* no blob lacks its row any more */
@@ -59,7 +61,8 @@ struct ntc_op {
 	struct ntc_buffer *image;       /* PUT: to be written; LOAD: what was read. A reference */
 	int fd;                         /* LOAD: the file, or -1 */
 	struct ntc_row row;             /* PUT: to be inserted; LOAD, LOOK: found; REMOVE: what the table had */
-	bool had_row;                   /* REMOVE, LOOK: `row` is set */
+	bool had_row;                   /* REMOVE, LOOK, PIN: `row` is set */
+	enum ntc_pin pin;               /* PIN */
 	bool repair;                    /* VERIFY: set a bad one aside */
 	bool damaged;                   /* the index was found damaged, after so many `rebuilds` */
 	uint64_t rebuilds;
@@ -93,6 +96,7 @@ struct ntc_op {
 		ntc_load_fn *load;
 		ntc_remove_fn *remove;
 		ntc_list_fn *list;
+		ntc_pin_fn *pin;
 		ntc_verify_fn *verify;
 		struct {
 			ntc_put_fn *decided;

@@ -68,7 +68,7 @@ struct ntc_store {
 	size_t saved_len;
 	struct ntc_op *next_counters;   /* to be written behind the ones under way */
 	bool counters_under_way;
-	bool evicting;
+	bool evicting, full_of_pins;
 	struct {                        /* collect.c */
 		bool on, sweep, aging;
 		struct ntc_collect bounds;
@@ -131,8 +131,9 @@ void ntc_store_flush_touches(struct ntc_store *store);
 /* Start evicting if the cache is over a cap. */
 void ntc_store_evict(struct ntc_store *store);
 
-/* An EVICT is back. The op is taken. */
+/* An EVICT, a PIN is back. The op is taken. */
 void ntc_store_evict_done(struct ntc_store *store, struct ntc_op *op);
+void ntc_store_pin_done(struct ntc_store *store, struct ntc_op *op);
 
 /* Arm `clock`, which says when to look for what is too old. */
 bool ntc_store_start_clock(struct ntc_store *store);

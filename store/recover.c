@@ -370,13 +370,14 @@ static void rebuilt(struct ntc_store *store, const struct ntc_op *op)
 	for (size_t i = 0; i < op->count && !op->st; i++) {
 		struct ntc_entry *entry = ntc_table_find(&store->table, &entries[i].digest);
 
-		if (entry)
+		if (entry) {
 			entry->seen = entry->in_index;
-		else if (!ntc_pending_find(&store->pending, &entries[i].digest))
+			ntc_table_pin(&store->table, entry, entries[i].pinned);
+		} else if (!ntc_pending_find(&store->pending, &entries[i].digest))
 			(void)ntc_table_insert(&store->table, &(struct ntc_entry){
 				.digest = entries[i].digest, .cost_ns = entries[i].cost_ns, .size = entries[i].size,
 				.generation = ++store->generation, .kind = entries[i].kind, .in_index = true,
-				.seen = true }); /* without memory as if it were lost, until the next start */
+				.seen = true, .pinned = entries[i].pinned }); /* without memory as if it were lost, until the next start */
 	}
 	if (!op->st)
 		forget_lost(store);

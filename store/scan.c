@@ -34,7 +34,7 @@ static enum ntc_status add_row(void *ctx, const struct ntc_row *row)
 	}
 	part->entries[part->count++] = (struct ntc_entry){
 		.digest = row->digest, .cost_ns = row->cost_ns, .size = (uint32_t)row->size, .kind = (uint8_t)row->kind,
-		.in_index = row->image != 0,
+		.in_index = row->image != 0, .pinned = row->flags & NTC_ROW_PINNED,
 	};
 	if (row->used > part->used)
 		part->used = row->used;

@@ -234,6 +234,9 @@ void ntc_store_stats(const struct ntc_store *store, struct ntc_store_stats *stat
 	*stats = store->stats;
 	stats->entries = store->table.count;
 	stats->bytes = store->table.bytes;
+	stats->pinned = store->table.pinned;
+	stats->pinned_bytes = store->table.pinned_bytes;
+	stats->full_of_pins = store->full_of_pins;
 	stats->disk = store->disk.is.st;
 	stats->disk_errno = store->disk.is.err;
 	stats->disk_since_wall_ns = store->disk.since_wall_ns;
@@ -269,6 +272,12 @@ static void op_done(struct ntc_store *store, struct ntc_op *op)
 		break;
 	case NTC_OP_TRY:
 		ntc_disk_tried(&store->disk, ntc_clock_mono_ns());
+		ntc_store_op_free(store, op);
+		break;
+	case NTC_OP_PIN:
+		ntc_store_pin_done(store, op);
+		break;
+	case NTC_OP_UNPIN:
 		ntc_store_op_free(store, op);
 		break;
 	case NTC_OP_COUNTERS:
@@ -427,6 +436,7 @@ static void destroy(struct ntc_store *store, bool clean)
 	ntc_loaders_stop(&store->loaders);
 	ntc_checker_stop(&store->checker);
 	ntc_evict_release(&store->writer.evict);
+	ntc_pins_release(&store->writer.pins);
 	/* An index that nobody has looked at closely, or that was damaged and not mended, is looked at by the next start. */
 	ntc_index_close(store->writer.index, clean && store->recovery.checked && !store->writer.index_damaged);
 	ntc_blobs_close(&store->blobs);
@@ -475,6 +485,7 @@ enum ntc_status ntc_store_open(const struct ntc_store_options *options, struct n
 	if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != sizeof(seed))
 		seed = ntc_clock_mono_ns();
 	ntc_table_init(&store->table, seed);
+	store->writer.pins.seed = seed;
 	st = ntc_pending_map_init(&store->pending, seed) ? NTC_ST_OK
 		: ntc_reject(reason, NTC_ST_NO_MEMORY, "out of memory");
 	if (!st)

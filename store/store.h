@@ -148,6 +148,31 @@ typedef void ntc_verify_fn(void *ctx, enum ntc_status st, uint64_t size, const c
 void ntc_store_verify(struct ntc_store *store, const struct ntc_digest *digest, bool repair, ntc_verify_fn *fn,
 		      void *ctx);
 
+/* --- pinning ------------------------------------------------------------------------------ */
+
+enum ntc_pin {
+	NTC_PIN_USE,            /* stays until ntc_store_unpin(), or until the store is closed; each takes back one */
+	NTC_PIN_KEEP,           /* stays: its row says so, also after a restart */
+	NTC_PIN_LET,            /* takes KEEP back */
+};
+
+/*
+ * OK: from now on the entry is not evicted, nor removed for its age (LET: it may be). NOT_FOUND: there is none; LET: it
+ * was not kept. Otherwise (BUSY, IO, NO_SPACE, NO_MEMORY) nothing has changed.
+ */
+typedef void ntc_pin_fn(void *ctx, enum ntc_status st);
+
+/*
+ * Pin the entry of `key`, or where that is empty whatever entry has the digest. `fn` is called exactly once, at once
+ * or from dispatch, behind everything submitted before. Who removes an entry removes a pinned one, too.
+ */
+void ntc_store_pin(struct ntc_store *store, const struct ntc_digest *digest, struct ntc_view key, enum ntc_pin what,
+		   ntc_pin_fn *fn, void *ctx);
+
+/* Take back `count` USE pins that were answered OK. `digests` is taken, to be freed; false: it is not, for want of
+ * memory. */
+bool ntc_store_unpin(struct ntc_store *store, struct ntc_digest *digests, size_t count);
+
 /* --- making room -------------------------------------------------------------------------- */
 
 /* Bounds to be kept once; UINT64_MAX = none. */
@@ -196,6 +221,9 @@ struct ntc_store_stats {
 	int disk_errno;                             /* behind that; 0 if there is none */
 	uint64_t disk_since_wall_ns;                /* when it became so; 0: it was never otherwise since opened */
 	uint64_t expired, expired_bytes;            /* since opened: gone for their age */
+	uint64_t pinned, pinned_bytes;              /* now: kept (NTC_PIN_KEEP) */
+	uint64_t pins;                              /* now: in use (NTC_PIN_USE) */
+	bool full_of_pins;                          /* now: over a cap, and nothing is left that may go */
 	uint64_t evicted, evicted_bytes, quarantined, adopted, dropped_rows, swept; /* since opened */
 	uint64_t rebuilds;                          /* since opened: of an index found damaged while it was open */
 	bool recovering;                            /* now: files and rows may still differ, or damage be found */

@@ -72,6 +72,22 @@ static bool grow(struct ntc_table *table)
 	return true;
 }
 
+/* Count it among the pinned, or take it out. */
+static void count_pinned(struct ntc_table *table, const struct ntc_entry *entry, bool more)
+{
+	if (!entry->pinned)
+		return;
+	table->pinned += more ? 1 : UINT64_MAX;
+	table->pinned_bytes += more ? entry->size : -(uint64_t)entry->size;
+}
+
+void ntc_table_pin(struct ntc_table *table, struct ntc_entry *entry, bool pinned)
+{
+	count_pinned(table, entry, false);
+	entry->pinned = pinned;
+	count_pinned(table, entry, true);
+}
+
 struct ntc_entry *ntc_table_insert(struct ntc_table *table, const struct ntc_entry *entry)
 {
 	/* Places are at least 64, so 3/4 of them leave one free: every search ends. */
@@ -81,6 +97,7 @@ struct ntc_entry *ntc_table_insert(struct ntc_table *table, const struct ntc_ent
 	table->bytes += entry->size;
 	table->kind_count[entry->kind]++;
 	table->kind_bytes[entry->kind] += entry->size;
+	count_pinned(table, entry, true);
 	return place(table, entry);
 }
 
@@ -92,6 +109,7 @@ void ntc_table_remove(struct ntc_table *table, struct ntc_entry *entry)
 	table->bytes -= entry->size;
 	table->kind_count[entry->kind]--;
 	table->kind_bytes[entry->kind] -= entry->size;
+	count_pinned(table, entry, false);
 	/* Move into the hole whatever would not be found across it. */
 	for (size_t i = (hole + 1) & mask; table->entries[i].kind; i = (i + 1) & mask) {
 		size_t home = home_of(table, &table->entries[i].digest);

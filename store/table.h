@@ -22,6 +22,7 @@ struct ntc_entry {
 	uint8_t kind;           /* 0 = a free place */
 	bool in_index;          /* its image is in the index, not in a file */
 	bool seen;              /* its file is there; used by recovery only */
+	bool pinned;            /* its row says that it stays */
 };
 
 struct ntc_table {
@@ -29,6 +30,7 @@ struct ntc_table {
 	size_t places;                  /* a power of two, or 0 */
 	size_t count;
 	uint64_t bytes;
+	uint64_t pinned, pinned_bytes;
 	uint64_t kind_count[NTC_KIND_TUNING + 1], kind_bytes[NTC_KIND_TUNING + 1];
 	uint64_t seed;                  /* so that nobody can choose keys that crowd together */
 };
@@ -41,6 +43,9 @@ struct ntc_entry *ntc_table_find(const struct ntc_table *table, const struct ntc
 
 /* Copy `entry` (of a digest that is not there) into it; NULL without memory. */
 struct ntc_entry *ntc_table_insert(struct ntc_table *table, const struct ntc_entry *entry);
+
+/* Pin what ntc_table_find() found, or let it go. */
+void ntc_table_pin(struct ntc_table *table, struct ntc_entry *entry, bool pinned);
 
 /* Remove what ntc_table_find() found. */
 void ntc_table_remove(struct ntc_table *table, struct ntc_entry *entry);

@@ -228,6 +228,8 @@ static enum ntc_status record_op(struct ntc_writer_thread *writer, struct ntc_op
 	case NTC_OP_COUNTERS:
 		st = ntc_index_set(index, "counters", op->items, op->count);
 		return st ? st : record_age(writer, &op->age);
+	case NTC_OP_PIN:
+		return ntc_evictor_record_pin(writer, op);
 	default:
 		return NTC_ST_OK;
 	}
@@ -306,6 +308,10 @@ static void record(struct ntc_writer_thread *writer, struct group *g)
 			check_removal(writer, op, st);
 		else if (op->type != NTC_OP_REMOVE && op->type != NTC_OP_QUARANTINE && !op->st)
 			op->st = st;
+		if (op->type == NTC_OP_PIN)
+			ntc_evictor_pin(writer, op);
+		else if (op->type == NTC_OP_UNPIN)
+			ntc_evictor_unpin(writer, op);
 	}
 }
 

@@ -17,6 +17,7 @@
 #include "store/loader.h"
 #include "store/log.h"
 #include "store/op.h"
+#include "store/pins.h"
 #include "store/reserve.h"
 #include "store/syncer.h"
 
@@ -34,6 +35,7 @@ struct ntc_writer_thread {
 	const struct ntc_store_log *log;
 	struct ntc_evict evict;                 /* the policy; recovery's before the thread runs */
 	struct ntc_reserve reserve;             /* its `dir` is to be set */
+	struct ntc_pins pins;                   /* in use */
 	uint64_t inline_max;                    /* images up to so many bytes go into the index */
 	uint64_t group_wait_ns;
 	bool relaxed;                           /* see docs/store.md */

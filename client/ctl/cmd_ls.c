@@ -102,8 +102,9 @@ static void print_row(const struct ntc_ctl *ctl, const struct ntc_row_view *row,
 	if (first)
 		print_heading(ctl);
 	ntc_digest_text(&row->digest, digest);
-	printf("%s%.*s%s  %-8s %10s %6s %11s %7" PRIu64 "  ", ntc_ctl_colour(ctl->colour, NTC_CTL_YELLOW),
-	       DIGITS, digest, ntc_ctl_colour(ctl->colour, NTC_CTL_PLAIN), ntc_kind_text(row->kind),
+	printf("%s%.*s%s%c %-8s %10s %6s %11s %7" PRIu64 "  ", ntc_ctl_colour(ctl->colour, NTC_CTL_YELLOW),
+	       DIGITS, digest, ntc_ctl_colour(ctl->colour, NTC_CTL_PLAIN), row->pinned ? '*' : ' ',
+	       ntc_kind_text(row->kind),
 	       ntc_ctl_bytes_text(row->size, size),
 	       ntc_ctl_age_text(ntc_ctl_wall_now(), row->put_wall_ns, age),
 	       row->cost_ns ? ntc_ctl_duration_text(row->cost_ns, cost) : "-", row->hits);
@@ -175,7 +176,7 @@ const struct ntc_ctl_command ntc_ctl_ls = {
 	.synopsis = "",
 	.line = "List entries: digest, kind, size, age, cost, hits, name",
 	.help = "Newest first. A VALUE is written as `ntcache-ctl show` shows it, strings\n"
-		"without quotes.\n"
+		"without quotes. * behind a digest: the entry is pinned.\n"
 		"COST is what making the entry cost; NAME is the key's field program, library\n"
 		"or name.\n"
 		"\nExamples:\n"

@@ -54,6 +54,8 @@ struct ntc_ctl_command {
 	X(verify) \
 	X(du) \
 	X(gc) \
+	X(pin) \
+	X(unpin) \
 	X(help)
 
 #define X(name) extern const struct ntc_ctl_command ntc_ctl_##name;

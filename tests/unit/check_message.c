@@ -23,6 +23,7 @@ static const struct {
 	{ 0x1b, "STATS", "" },       { 0x1c, "PING", "" },        { 0x1d, "CANCEL", "8" },
 	{ 0x1e, "HITS", "4v" },      { 0x1f, "SUSPECT", "d" },    { 0x20, "IMPORT", "v8v" },
 	{ 0x21, "VERIFY", "d4" },    { 0x22, "COLLECT", "8884" },
+	{ 0x23, "PIN", "d4v" },       { 0x24, "UNPIN", "d4v" },
 	   { 0x80, "GREETING", "444448888" },
 	{ 0x81, "DONE", "8" },       { 0x82, "ERROR", "44v" },    { 0x83, "ENTRY", "48v" },
 	{ 0x84, "LEASE", "884" },    { 0x85, "FAILED", "8v" },    { 0x86, "STORED", "4" },

@@ -29,6 +29,7 @@
 
 static char dir[256];           /* of the test */
 static char last_log[512];      /* the last line at warning or above */
+static unsigned log_count;      /* of such lines */
 static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void record_log(void *ctx, enum ntc_log_level level, const char *text)
@@ -37,8 +38,10 @@ static void record_log(void *ctx, enum ntc_log_level level, const char *text)
 	if (getenv("NTC_TEST_LOG"))
 		fprintf(stderr, "%d %s\n", level, text);
 	pthread_mutex_lock(&log_lock);
-	if (level <= NTC_LOG_WARNING)
+	if (level <= NTC_LOG_WARNING) {
 		snprintf(last_log, sizeof(last_log), "%s", text);
+		log_count++;
+	}
 	pthread_mutex_unlock(&log_lock);
 }
 
