@@ -13,7 +13,7 @@ _Static_assert((NTC_LIMIT_HITS & (NTC_LIMIT_HITS - 1)) == 0, "places are found b
 struct ntc_lane *ntc_lanes_new(void)
 {
 	/* Zero, aligned, and no memory before it is used: most programs have one thread and few kernels. */
-	void *p = mmap(NULL, NTC_LIMIT_LANES * sizeof(struct ntc_lane), PROT_READ | PROT_WRITE,
+	void *p = mmap(NULL, NTC_LANES * sizeof(struct ntc_lane), PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	return p == MAP_FAILED ? NULL : p;
@@ -22,12 +22,12 @@ struct ntc_lane *ntc_lanes_new(void)
 void ntc_lanes_free(struct ntc_lane *lanes)
 {
 	if (lanes)
-		munmap(lanes, NTC_LIMIT_LANES * sizeof(struct ntc_lane));
+		munmap(lanes, NTC_LANES * sizeof(struct ntc_lane));
 }
 
 void ntc_lanes_forked(struct ntc_lane *lanes)
 {
-	for (unsigned i = 0; i < NTC_LIMIT_LANES; i++)
+	for (unsigned i = 0; i < NTC_LANES; i++)
 		/* Pages that were never used stay so. Who was in it may have been counting. */
 		if (lanes[i].busy || lanes[i].counted)
 			memset(&lanes[i], 0, sizeof(lanes[i]));
@@ -52,6 +52,16 @@ struct ntc_lane *ntc_lane_enter(struct ntc_lane *lanes)
 			sched_yield();
 	}
 	return NULL;
+}
+
+struct ntc_lane *ntc_lane_spare(struct ntc_lane *lanes)
+{
+	struct ntc_lane *spare = &lanes[NTC_LIMIT_LANES];
+
+	/* Whoever is in it only counts, or takes out what was counted. */
+	while (!ntc_lane_try(spare))
+		sched_yield();
+	return spare;
 }
 
 void ntc_lane_leave(struct ntc_lane *lane)

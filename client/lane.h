@@ -24,7 +24,10 @@ struct ntc_lane {
 	struct ntc_count counts[NTC_LIMIT_HITS];
 };
 
-/* NTC_LIMIT_LANES empty ones, or NULL without memory. Given: ntc_lanes_free(). */
+/* One more than can be entered: for counting only, by who finds all others full. */
+#define NTC_LANES (NTC_LIMIT_LANES + 1)
+
+/* NTC_LANES empty ones, or NULL without memory. Given: ntc_lanes_free(). */
 struct ntc_lane *ntc_lanes_new(void);
 void ntc_lanes_free(struct ntc_lane *lanes);            /* accepts NULL */
 
@@ -38,6 +41,9 @@ struct ntc_lane *ntc_lane_enter(struct ntc_lane *lanes);
 bool ntc_lane_try(struct ntc_lane *lane);
 
 void ntc_lane_leave(struct ntc_lane *lane);
+
+/* The one for who found all others full: wait for it, count there, and leave it at once. */
+struct ntc_lane *ntc_lane_spare(struct ntc_lane *lanes);
 
 /* Whether there is something to take out. From outside of the lane. */
 bool ntc_lane_counted(const struct ntc_lane *lane);

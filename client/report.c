@@ -23,10 +23,12 @@ static bool is_due(struct ntc_client *client)
 static bool count(struct ntc_client *client, const struct ntc_digest *digest, enum ntc_rung rung)
 {
 	struct ntc_lane *lane = ntc_lane_enter(client->lanes);
-	bool counted = lane && ntc_lane_count(lane, digest, rung);
+	bool counted;
 
-	if (lane)
-		ntc_lane_leave(lane);
+	if (!lane)
+		lane = ntc_lane_spare(client->lanes);
+	counted = ntc_lane_count(lane, digest, rung);
+	ntc_lane_leave(lane);
 	return counted;
 }
 
@@ -68,7 +70,7 @@ static void send_lane(struct ntc_conn *conn, struct ntc_lane *lane, enum ntc_run
 
 static bool nothing_counted(const struct ntc_client *client)
 {
-	for (unsigned i = 0; i < NTC_LIMIT_LANES; i++)
+	for (unsigned i = 0; i < NTC_LANES; i++)
 		if (ntc_lane_counted(&client->lanes[i]))
 			return false;
 	return true;
@@ -84,7 +86,7 @@ void ntc_report_now(struct ntc_client *client)
 	__atomic_store_n(&client->reported_ns, coarse_ns(), __ATOMIC_RELAXED);
 	/* Also how a client that only hits learns that its daemon died or was replaced. */
 	if (!ntc_client_conn(client, deadline, &conn, NULL)) {
-		for (unsigned i = 0; i < NTC_LIMIT_LANES; i++)
+		for (unsigned i = 0; i < NTC_LANES; i++)
 			for (unsigned rung = NTC_RUNG_PROCESS; rung <= NTC_RUNG_FILE; rung++)
 				send_lane(conn, &client->lanes[i], (enum ntc_rung)rung, deadline);
 		ntc_conn_unref(conn);
