@@ -2,8 +2,12 @@
 #include "store/checker.h"
 
 #include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "store/index.h"
+
+#define CHECK_NICE 19
 
 static void *run(void *ctx)
 {
@@ -13,6 +17,8 @@ static void *run(void *ctx)
 	struct ntc_op_list done = { 0 };
 	struct ntc_op *op = checker->op;
 
+	/* It may take minutes, and nobody waits for it: hits and puts go first. Linux knows a priority for each thread. */
+	(void)setpriority(PRIO_PROCESS, (id_t)gettid(), CHECK_NICE); /* or as all the others */
 	op->st = ntc_index_open_reader(checker->dir, &index, &reason);
 	if (!op->st)
 		op->st = ntc_index_check(index, &checker->stop, &reason);

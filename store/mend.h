@@ -7,6 +7,11 @@
 
 #include "store/writer.h"
 
+/*
+ * While it cannot be rebuilt (no room for a second index, say), puts are refused with the reason, as on a bad disk (disk.h); the
+ * owner's trials are what tries it again.
+ */
+
 /* How long after a rebuild that failed (a full disk, a sick one) the next is tried: doubled up to this. */
 #define NTC_MEND_WAIT_MAX_NS (60 * NTC_NS_PER_S)
 

@@ -380,7 +380,10 @@ static void try_disk(struct ntc_writer_thread *writer, const struct group *g)
 
 	for (size_t i = 0; i < g->count; i++)
 		wanted |= g->ops[i]->type == NTC_OP_TRY || (!writer->disk.st && ntc_disk_blamed(g->ops[i]->st));
-	if (wanted)
+	if (writer->index_damaged && writer->mend_st)
+		/* Nor does it take anything as long as there is no whole index: who puts is told why. */
+		writer->disk = (struct ntc_disk_state){ .st = writer->mend_st };
+	else if (wanted)
 		writer->disk = ntc_disk_try(writer->blobs, writer->index);
 	if (!writer->disk.st)
 		ntc_reserve_keep(&writer->reserve);
