@@ -124,7 +124,7 @@ START_TEST(test_commands)
 {
 	ck_assert_str_eq(nearest("stat"), "stats");
 	ck_assert_str_eq(nearest("status"), "stats");
-	ck_assert_str_eq(nearest("pign"), "ping");
+	ck_assert_str_eq(nearest("pnig"), "ping");
 	ck_assert_str_eq(nearest("hsow"), "show");
 	ck_assert_str_eq(nearest("hwy"), "why");
 	ck_assert_str_eq(nearest("quarantine"), "");
