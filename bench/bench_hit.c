@@ -51,7 +51,7 @@ static struct {
 	unsigned clients[4], client_count;
 	const char *only, *below;
 	unsigned turns, puts;
-} options = { .turns = 2 };
+} options = { .turns = 1 };
 
 static struct ntc_bench_row rows[SIZES_MAX * SYSTEMS_MAX * 6];
 static size_t row_count;
