@@ -86,6 +86,12 @@ static inline int64_t making_counter(struct ntc_client *client, const char *name
 	return ntc_stats(client, 10000, making_counter_fn, &counter) == NTC_OK ? counter.value : -1;
 }
 
+/* Whether the daemon is done with what goes on behind its start, for ntc_test_until(). */
+static inline bool making_recovered(void *client)
+{
+	return making_counter(client, "recovering") == 0;
+}
+
 /*
  * Files where the shards' directories belong (or, `there` false, no longer): what needs a file of its own is lost,
  * while the disk is well. False if that cannot be. For a cache directory that has no shards yet.

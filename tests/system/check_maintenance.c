@@ -115,8 +115,12 @@ START_TEST(test_verify)
 {
 	const char *good = put(NTC_KIND_KERNEL, "good", "", 20000), *bad = put(NTC_KIND_KERNEL, "bad", "", 30000),
 		   *gone = put(NTC_KIND_LIBRARY, "gone", "", 40000);
+	struct ntc_client *client = making_client(NULL);
 	json_t *json, *finding;
 
+	/* What goes on behind a start would notice what is done to the files. */
+	ck_assert(ntc_test_until(LIMIT_MS, making_recovered, client));
+	ntc_close(client);
 	RUN("verify");
 	ck_code(0);
 	ck_out("verified 3 entries, 89.2 KiB: 0 damaged\n");

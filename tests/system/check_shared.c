@@ -392,11 +392,6 @@ START_TEST(test_asking_promotes)
 }
 END_TEST
 
-static bool has_recovered(void *client)
-{
-	return making_counter(client, "recovering") == 0;
-}
-
 /* Who asks for what is in the segment is answered from there, also where the file is gone; and no longer when it is removed. */
 START_TEST(test_asked_from_memory)
 {
@@ -413,7 +408,7 @@ START_TEST(test_asked_from_memory)
 
 	ck_assert_int_eq(ntc_sync(maker, LIMIT_MS), NTC_OK);
 	/* What goes on behind a start would notice. */
-	ck_assert(ntc_test_until(LIMIT_MS, has_recovered, maker));
+	ck_assert(ntc_test_until(LIMIT_MS, making_recovered, maker));
 	ntc_test_command(&output, LIMIT_MS, "sh", "-c", "rm \"$0\"/default/[0-9a-f][0-9a-f]/*", d.cache, NULL);
 	ck_assert_msg(output.code == 0, "%s", output.err);
 	ntc_test_output_clear(&output);
